@@ -1,0 +1,46 @@
+# Two commands are all a newcomer needs: `make rehearse` and `make test`. Each sets up what it needs below this folder.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: rehearse test lint lock benchmark clean
+
+rehearse: $(VENV)/.installed  ## the main job: a canary of a really trained model, on virtual time
+	$(BIN)/harness run scenarios/canary_regression.yaml
+
+test: lint  ## style, types, layers and every test
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/.installed-dev  ## the claims of the README, each against a named peer in the same run
+	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python benchmarks/replay.py
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("harness needs CPython 3.11 to 3.13; $(PYTHON) is %d.%d: name another one with make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python requirements.lock pyproject.toml
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Every pinned version, with hashes, for every supported Python and platform at once. Needs uv.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock:
+	printf 'hatchling\neditables\n' | $(COMPILE) pyproject.toml - --output-file requirements.lock
+	printf 'hatchling\neditables\n' | $(COMPILE) pyproject.toml - --extra dev --extra mlflow --extra parquet --constraints requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

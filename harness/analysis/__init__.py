@@ -1,0 +1,1 @@
+"""Judging a rollout: rules and the figures they speak of."""

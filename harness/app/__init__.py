@@ -1,0 +1,43 @@
+"""Assembly: finds the backends that are installed, builds a scenario's parts, picks its time, and runs it.
+
+Everything below knows only protocols; here they meet their implementations.
+
+installed.py    backends by entry point; the words that a scenario may use
+scenarios.py    a scenario file read, and its policy foreseen
+references.py   what a scenario refers to, held against it before anything runs
+running.py      one run: parts, time, signals
+folders.py      runs on disk; kept.py: all of them, and those that may go
+
+Heavy modules are imported before a run's first event, so that imports are no part of the time a run reports.
+"""
+
+from harness.app.folders import LOG_NAME, find_run, suite_folder
+from harness.app.installed import catalog, lacking
+from harness.app.kept import Kept, kept_runs, prunable, prune
+from harness.app.references import check_references
+from harness.app.running import Options, Rehearsal, Stop, Watcher, attempt, parts, rehearse, run, run_sync
+from harness.app.scenarios import load_scenario, timeline
+
+__all__ = [
+    "LOG_NAME",
+    "Kept",
+    "Options",
+    "Rehearsal",
+    "Stop",
+    "Watcher",
+    "attempt",
+    "catalog",
+    "check_references",
+    "find_run",
+    "kept_runs",
+    "lacking",
+    "load_scenario",
+    "parts",
+    "prunable",
+    "prune",
+    "rehearse",
+    "run",
+    "run_sync",
+    "suite_folder",
+    "timeline",
+]

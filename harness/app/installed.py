@@ -1,0 +1,107 @@
+"""What is installed: backends by entry point, and the words that a scenario may use."""
+
+from collections.abc import Collection
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import BackendError
+
+if TYPE_CHECKING:
+    from harness.domain.scenario import Scenario
+    from harness.scenario import Catalog
+
+GROUP: Final = "harness.backends"
+DISTRIBUTION: Final = "rollout-harness"
+
+
+def installed() -> dict[str, dict[str, EntryPoint]]:
+    """The backends that are installed, by kind and word (``registry`` → ``memory``)."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        kind, _, word = entry.name.partition(".")
+        found.setdefault(kind, {})[word] = entry
+    return found
+
+
+def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
+    """What a scenario may name: algorithms and their parameters, strategies and backends.
+
+    Args:
+        quick: parameters are not checked, and scikit-learn need not be imported.
+        trust_pickle: a model file may be a pickle.
+    """
+    from harness.scenario import Catalog
+    from harness.strategies import STRATEGIES
+    from harness.training.vocabulary import ALGORITHMS
+
+    def parameters(algorithm: str) -> Collection[str]:
+        from harness.training import algorithms  # scikit-learn, which most commands need not wait for
+
+        return algorithms.parameters(algorithm)
+
+    return Catalog(
+        algorithms=tuple(ALGORITHMS),
+        strategies=tuple(STRATEGIES),
+        backends={kind: tuple(sorted(words)) for kind, words in installed().items()},
+        tasks={word: algorithm.task for word, algorithm in ALGORITHMS.items()},
+        parameters=None if quick else parameters,
+        trust_pickle=trust_pickle,
+    )
+
+
+def backend(kind: str, word: str) -> Any:
+    """What stands behind a word: a class, or a function that makes one.
+
+    Raises:
+        BackendError: none of that word is installed, or it cannot be loaded.
+    """
+    entry = installed().get(kind, {}).get(word)
+    if entry is None:
+        raise BackendError(f"no {kind} backend called {word!r} is installed")
+    try:
+        loaded = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise BackendError(f"{kind} backend {word!r} cannot be loaded from {entry.value}: {error}") from error
+    _check_origin(entry, loaded)
+    return loaded
+
+
+def made(kind: str, named: str) -> Any:
+    """The registry or tracker that a scenario names: by a word, or by a URI that it is made with.
+
+    Raises:
+        BackendError: it is not installed, or cannot be loaded.
+    """
+    from harness.backends.uri import split
+
+    word, uri = split(named)
+    return backend(kind, word)(*((uri,) if uri else ()))
+
+
+def lacking(scenario: "Scenario") -> str:
+    """What a scenario's backends need that is not installed here, and how it is installed; empty where nothing is."""
+    from importlib.util import find_spec
+
+    from harness.backends.uri import split
+
+    words = {split(named)[0] for named in (scenario.backends.registry, scenario.backends.tracker)}
+    if "mlflow" in words and find_spec("mlflow") is None:
+        return f"it keeps its models in MLflow, which is not installed: pip install '{DISTRIBUTION}[mlflow]'"
+    return ""
+
+
+def _check_origin(entry: EntryPoint, loaded: Any) -> None:
+    """Our own fakes must be ours: a user's folder of the same name may stand before them on the path."""
+    import sys
+
+    top = entry.module.partition(".")[0]
+    if top != "fakes" or entry.dist is None or entry.dist.name != DISTRIBUTION:
+        return
+    found = Path(str(sys.modules[loaded.__module__].__file__)).resolve()
+    ours = Path(__file__).resolve().parents[2] / "fakes"
+    if not found.is_relative_to(ours):
+        raise BackendError(
+            f"{entry.name} was loaded from {found}, not from harness's own package: "
+            "another folder called `fakes` comes first on the path; rename it or run from elsewhere"
+        )

@@ -1,0 +1,164 @@
+"""What a scenario refers to, held against it before anything runs: the same checks as a run makes, and all at once."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.app.installed import lacking
+from harness.app.scenarios import timeline
+from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
+from harness.domain.model import ArtifactPlan, RegisteredPlan, Role, TrainPlan
+from harness.domain.scenario import Scenario
+from harness.domain.traffic import Trace
+from harness.domain.units import duration_text
+from harness.errors import InputError, Problem, ScenarioError
+
+if TYPE_CHECKING:
+    from harness.data.dataset import Dataset
+    from harness.data.split import Rows
+
+FORGETFUL: Final = "memory"
+"""The registry that holds nothing when a run begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found, for people."""
+
+    found: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What a run would not refuse, and its reader should know."""
+
+    def __str__(self) -> str:
+        """What was found, in one line."""
+        return "; ".join(self.found)
+
+
+@dataclass(slots=True)
+class _Told:
+    """Problems, each at the key of the scenario that refers to what is wrong."""
+
+    scenario: Scenario
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, message: str, *key: str | int) -> None:
+        from harness.scenario import place_in
+
+        place = place_in(self.scenario, key)
+        self.problems += [place.problem(line) for line in message.splitlines()]
+
+    @contextmanager
+    def at(self, *key: str | int) -> Iterator[None]:
+        """What is wrong inside is told at this key, and the next check goes on."""
+        try:
+            yield
+        except InputError as error:
+            self.add(str(error), *key)
+
+
+def check_references(scenario: Scenario) -> Findings:
+    """Hold the data against its schema, its labels against the task, and models, parameters and drifts against it.
+
+    Raises:
+        ScenarioError: with everything that the scenario refers to and a run could not use.
+    """
+    told = _Told(scenario)
+    found = [f"{scenario.rollout.strategy}, {len(scenario.rollout.steps)} steps"]
+    traffic = _traffic(scenario, told)
+    data = _data(scenario, told)
+    training, held = None, None
+    if data:
+        found.append(f"{len(data.frame)} rows of {Path(data.plan.source).name}")
+        if scenario.model.data and scenario.model.data.known:
+            with told.at("labels"):
+                data.known()
+        if not told.problems:
+            with told.at("model", "data"):
+                training, held = data.split(scenario.seed)
+    if held:
+        _drifts(scenario, held, told)
+    for role in Role:
+        found += _model(scenario, role, training, held, told)
+    lack = lacking(scenario)
+    if told.problems:
+        raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
+    notes = (*traffic, *(data.notes if data else ()), *timeline(scenario).overloads)
+    return Findings(tuple(found), (*notes, f"not to be run here: {lack}") if lack else notes)
+
+
+def _traffic(scenario: Scenario, told: _Told) -> tuple[str, ...]:
+    """Notes on the recording, where there is one."""
+    trace = scenario.traffic.curve
+    if not isinstance(trace, Trace):
+        return ()
+    from harness.arrivals import replay
+
+    notes: list[str] = []
+    with told.at("traffic", "trace"):
+        notes += replay.notes(trace)
+        lasts, takes = replay.length_ns(trace), timeline(scenario).total_ns
+        if not trace.repeat and lasts < takes:
+            notes.append(
+                f"traffic ends after {duration_text(lasts)} with its recording, and the policy takes "
+                f"{duration_text(takes)}; add repeat: true"
+            )
+    return tuple(notes)
+
+
+def _data(scenario: Scenario, told: _Told) -> "Dataset | None":
+    plan = scenario.model.data
+    if plan is None:
+        return None
+    from harness.data import dataset
+
+    try:
+        data = dataset.load(plan)
+    except InputError as error:
+        told.add(str(error), "model", "data")
+        return None
+    for failure in data.failures:
+        told.add(str(failure), "model", "data", "source")
+    return None if data.failures else data
+
+
+def _drifts(scenario: Scenario, held: "Rows", told: _Told) -> None:
+    from harness.drift import inject
+
+    for number, fault in enumerate(scenario.faults):
+        if isinstance(fault.effect, Shift | Scale | Swap | Missing | LabelDrift):
+            with told.at("inject", number, "drift"):
+                inject.check(held.rows, fault.effect)
+
+
+def _model(scenario: Scenario, role: Role, training: "Rows | None", held: "Rows | None", told: _Told) -> Iterator[str]:
+    plan = scenario.model.of(role)
+    with told.at("model", role.value):
+        match plan:
+            case TrainPlan() if training:
+                from harness.training.fit import try_out
+
+                try_out(plan.algorithm, plan.params, training)
+                yield f"{role} can be trained: {plan.algorithm}{_given(plan.params)}"
+            case ArtifactPlan():
+                from harness.training import artifact
+                from harness.training.brought import brought, check_fits
+
+                model = brought(
+                    artifact.load(Path(plan.path), pickled=plan.pickled), scenario.model.name, role, plan.path
+                )
+                if held:
+                    check_fits(model, held, plan.path)
+                yield f"{role} loads from {Path(plan.path).name}"
+            case RegisteredPlan(alias=alias) if scenario.backends.registry == FORGETFUL:
+                raise InputError(
+                    f"{role} is to be what the alias {alias} names, but the registry {FORGETFUL} begins every run "
+                    "empty; train the model here, or name a file with artifact"
+                )
+            case RegisteredPlan(alias=alias):
+                yield f"{role} is what the alias {alias} names"
+
+
+def _given(params: Mapping[str, object]) -> str:
+    return f" with {', '.join(params)}" if params else ""

@@ -1,0 +1,252 @@
+"""One run: its parts are built, its time is picked, and signals reach it."""
+
+import contextlib
+import signal
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from harness import clock
+from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
+from harness.app.installed import DISTRIBUTION, backend, made
+from harness.domain.event import Event
+from harness.domain.rollout import Outcome
+from harness.domain.scenario import Clock, Scenario
+from harness.log import EventLog
+
+Watcher = Callable[[int, Event], None]
+
+
+class Stop:
+    """A switch that asks a run to bring traffic back to stable and end; safe to use from any thread or signal."""
+
+    def __init__(self) -> None:
+        self.by = ""
+        self._cancel: Callable[[], object] | None = None
+
+    def __call__(self, by: str) -> None:
+        """Ask; asking again changes nothing."""
+        if not self.by:
+            self.by = by
+            if self._cancel:
+                with contextlib.suppress(RuntimeError):  # asked from another thread as the loop closes: it has ended
+                    self._cancel()
+
+    def _bind(self, cancel: Callable[[], object] | None) -> None:
+        self._cancel = cancel
+        if cancel and self.by:
+            cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a run left behind."""
+
+    folder: Path
+    log: EventLog
+    outcome: Outcome
+    interrupted: str = ""
+    error: Exception | None = None
+    """What ended the run and is for the caller to hear of: wrong input, a log that could not be written, a defect."""
+
+    @property
+    def path(self) -> Path:
+        """The event log's file."""
+        return self.folder / LOG_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run, apart from what the scenario says."""
+
+    reports: Path = Path("reports")
+    watchers: Sequence[Watcher] = field(default_factory=tuple)
+    window_ns: int | None = None
+    """Cut the simulator's windows at least this often; changes nothing but speed."""
+    cache: bool = True
+    """Keep trained models on disk for the next run."""
+    registry: Any = None
+    """A `Registry` of the caller's own, instead of the one the scenario names; it outlives the run."""
+    tracker: Any = None
+    """A `Tracker` of the caller's own."""
+
+
+def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
+    """Everything a run is made of."""
+    from harness import arrivals
+    from harness.data.stage import Validate
+    from harness.engine import Parts
+    from harness.protocols import Stage
+    from harness.strategies import STRATEGIES
+    from harness.training.stage import Evaluate, Train
+
+    # Read here, where the run has not begun: a recording that cannot be used costs no training.
+    arrivals.of(scenario.traffic)
+    words = scenario.backends
+    registry = options.registry or made("registry", words.registry)
+    platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
+    cache = options.reports / ".cache" / "models" if options.cache else None
+    stages: list[Stage] = [Train(registry, cache), Evaluate()]
+    return Parts(
+        stages=[Validate(), *stages] if scenario.model.data else stages,
+        registry=registry,
+        tracker=options.tracker or made("tracker", words.tracker),
+        platform=platform,
+        metrics=backend("metrics", words.metrics)(platform),
+        machine=STRATEGIES[scenario.rollout.strategy](
+            scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
+        ),
+        run_id=run_id,
+    )
+
+
+def rehearse(scenario: Scenario, options: Options = Options(), stop: Stop | None = None) -> Rehearsal:
+    """Run a scenario on its own time, from start to end, and leave its log in a new folder.
+
+    Must be called where no event loop runs; `run` is the same for callers inside one.
+
+    Raises:
+        InputError: a data or model file turned out to be unusable; the log has been ended all the same.
+        LogError: the log could not be written to its end.
+    """
+    made = attempt(scenario, options, stop)
+    if made.error:
+        raise made.error
+    return made
+
+
+def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None = None) -> Rehearsal:
+    """`rehearse`, but what goes wrong after the log was opened stands in the answer, beside the log.
+
+    Raises:
+        HarnessError: the run could not even begin.
+    """
+    from harness.engine.run import Header
+
+    run_id = run_id_of(scenario)
+    # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
+    made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
+    folder = folder_for(options.reports / scenario.name, run_id)
+    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
+    for watcher in options.watchers:
+        log.watch(watcher)
+    header = Header(
+        run=folder.name, path=scenario.path, program=version(DISTRIBUTION), started=clock.utc_now().isoformat()
+    )
+    switch = stop or Stop()
+    start = clock.run_virtual if scenario.clock is Clock.VIRTUAL else clock.run_real
+    error: Exception | None = None
+    outcome = Outcome.ERROR
+    try:
+        outcome = start(_run_stoppable, scenario, made_of, log, header, switch)
+    except Exception as raised:  # noqa: BLE001 - told to the caller, beside the log that it left
+        error = raised
+    finally:
+        try:
+            log.close()
+        finally:
+            point_to(options.reports, scenario.name, folder)
+    return Rehearsal(folder, log, outcome, switch.by, error or log.failure)
+
+
+async def _run_stoppable(scenario: Scenario, made_of: Any, log: EventLog, header: Any, stop: Stop) -> Outcome:
+    import asyncio
+
+    from harness import engine
+    from harness.domain.event import RunEnded
+
+    outcome = None
+    with anyio.CancelScope() as scope:
+        loop = asyncio.get_running_loop()
+        stop._bind(lambda: loop.call_soon_threadsafe(scope.cancel))  # noqa: SLF001 - the switch's other half
+        with _signals(loop, stop):
+            outcome = await engine.run(scenario, made_of, log, header, lambda: stop.by or "a cancellation")
+    stop._bind(None)  # noqa: SLF001
+    if outcome is None:
+        ended = log.events[-1]
+        outcome = ended.outcome if isinstance(ended, RunEnded) else Outcome.ABORTED
+    return outcome
+
+
+class _signals:  # noqa: N801 - used like a function
+    """SIGINT and SIGTERM ask a run to stop; a second one while it settles changes nothing.
+
+    Outside the main thread Python delivers no signals, and there is nothing to set.
+    """
+
+    def __init__(self, loop: Any, stop: Stop) -> None:
+        self.loop, self.stop = loop, stop
+        self.before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        import threading
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.getsignal(number)
+                self.loop.add_signal_handler(number, self.stop, number.name)
+
+    def __exit__(self, *_: object) -> None:
+        # The loop puts back Python's own handlers, not those that it found: no signal may come in between.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, self.before)
+        for number, handler in self.before.items():
+            self.loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def run_sync(scenario: Scenario, options: Options = Options(), stop: Stop | None = None) -> Any:
+    """Run a scenario and answer with its `Result`; for callers outside any event loop.
+
+    Raises:
+        InputError: a data or model file turned out to be unusable.
+    """
+    from harness.report import fold
+
+    rehearsal = rehearse(scenario, options, stop)
+    return fold(rehearsal.log.events, log_path=rehearsal.path)
+
+
+async def run(scenario: Scenario, options: Options = Options()) -> Any:
+    """Run a scenario from inside an event loop and answer with its `Result`.
+
+    The run has a loop of its own in a worker thread: virtual time cannot pass in a loop that others share. Cancelled,
+    it waits until traffic is back on stable.
+    """
+    stop = Stop()
+    result: list[Any] = []
+
+    def work() -> None:
+        result.append(run_sync(scenario, options, stop))
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_in_thread, work, stop)
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+    return result[0]
+
+
+async def _in_thread(work: Callable[[], None], stop: Stop) -> None:
+    async def waiting(done: anyio.Event) -> None:
+        try:
+            await done.wait()
+        except anyio.get_cancelled_exc_class():
+            stop("a cancellation")
+            raise
+
+    async with anyio.create_task_group() as tasks:
+        done = anyio.Event()
+        tasks.start_soon(waiting, done)
+        with anyio.CancelScope(shield=True):
+            try:
+                await anyio.to_thread.run_sync(work)
+            finally:
+                done.set()

@@ -1,0 +1,51 @@
+"""Scenario files: read, and foreseen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.app.installed import catalog
+from harness.domain.scenario import Scenario
+
+
+def load_scenario(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    clock: str | None = None,
+    quick: bool = False,
+    trust_pickle: bool = False,
+) -> Scenario:
+    """Read a scenario file.
+
+    Args:
+        path: the file.
+        overrides: ``PATH=VALUE`` each, as after ``--set``.
+        seed: instead of the file's.
+        clock: ``virtual`` or ``real``, instead of the file's.
+        quick: leave the parameters of algorithms unchecked.
+        trust_pickle: let model files be pickles; loading one runs whatever it holds.
+
+    Raises:
+        ScenarioError: with every problem of the file and its place.
+    """
+    from harness import scenario
+
+    extra = [f"seed={seed}"] if seed is not None else []
+    extra += [f"clock={clock}"] if clock is not None else []
+    return scenario.load(str(path), catalog(quick=quick, trust_pickle=trust_pickle), [*overrides, *extra])
+
+
+def timeline(scenario: Scenario) -> Any:
+    """What the scenario's policy would do if all goes well."""
+    from harness import arrivals
+    from harness.sim.laws import moments
+    from harness.strategies.plan import timeline as foresee
+
+    curve = arrivals.of(scenario.traffic).curve
+    return foresee(
+        scenario,
+        lambda start, stop: float(curve.expected(stop) - curve.expected(start)),
+        {role: moments(service.service_time)[0] for role, service in scenario.service.items()},
+    )

@@ -1,0 +1,452 @@
+"""MLflow as a registry of models and as a tracker of training runs, on SQLite or over HTTP.
+
+Aliases and tags, no stages. Everything goes through a client with explicit run ids and an explicit URI: nothing here
+sets MLflow's process-wide state, and nothing is ever written to the current folder. Models are saved as skops archives,
+which hold no code. docs/backends.md tells what is kept where.
+"""
+
+import functools
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+
+from harness.backends.uri import SQLITE, masked
+from harness.clock import is_virtual, utc_now
+from harness.domain.model import Revision, Role, Source, Task, TrainedModel
+from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError
+from harness.protocols import IntentId
+
+T = TypeVar("T")
+
+INTENT: Final = "harness.intent"
+RUN: Final = "harness.run"
+DIGEST: Final = "harness.artifact_digest"
+DATA: Final = "harness.data_digest"
+ALGORITHM: Final = "harness.algorithm"
+TASK: Final = "harness.task"
+ROLE: Final = "harness.role"
+
+FOLDER: Final = "model"
+"""Where a run keeps the model among its artifacts."""
+PACKAGES: Final = ("scikit-learn", "skops", "numpy", "pandas")
+"""What a saved model needs; named, because MLflow takes 13 s to find it out by itself."""
+ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
+EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
+
+QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""By default MLflow asks a server that is not there for minutes. Variables that are set already stand."""
+
+
+class Connection:
+    """One MLflow: its client, made at first use, and its errors in our words.
+
+    Args:
+        uri: ``sqlite:///`` and an absolute path, or ``http(s)://HOST[:PORT]``.
+
+    Raises:
+        BackendError: MLflow is not installed.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        _import()
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """MLflow's client; a new SQLite file gets its tables first, which takes some seconds."""
+        from mlflow import MlflowClient
+
+        if self.database and not self.database.exists():
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            self.database.parent.mkdir(parents=True, exist_ok=True)
+            make: Any = SqlAlchemyStore
+            make(self.uri, self.artifacts)  # else its default experiment names the current folder
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, where there is one."""
+        return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where artifacts go: a folder beside the SQLite file; a server decides for itself."""
+        return self.database.with_name(f"{self.database.stem}-artifacts").as_uri() if self.database else None
+
+    async def call(self, doing: str, work: Callable[[], T]) -> T:
+        """Do something that blocks; off the event loop on real time, inline on virtual time, which stands still.
+
+        Raises:
+            RegistryError: MLflow refused, or is not there.
+        """
+
+        def told() -> T:
+            with self.told(doing):
+                return work()
+
+        return told() if is_virtual() else await anyio.to_thread.run_sync(told)
+
+    @contextmanager
+    def told(self, doing: str) -> Iterator[None]:
+        """Whatever MLflow and what it stands on raise is a RegistryError that says what to do, and shows no secret."""
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except ArtifactError as error:
+            raise RegistryError(masked(f"MLflow at {self.uri}: {doing}: {error}")) from None
+        except HarnessError:
+            raise
+        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            reason = " ".join(str(error).split())[:400] or type(error).__name__
+            # The cause may quote what was sent: it is left out of the chain.
+            raise RegistryError(
+                masked(f"MLflow at {self.uri}: {doing} failed: {reason}; {self._remedy(reason)}")
+            ) from None
+
+    def _remedy(self, reason: str) -> str:
+        if self.database:
+            return f"check that {self.database} is a database of MLflow that can be written (`mlflow db upgrade`)"
+        if "401" in reason or "403" in reason:
+            return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return f"check that an MLflow server answers at {self.uri}/health"
+
+    def experiment(self, name: str) -> str:
+        """The id of a model's experiment; made where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            where = f"{self.artifacts}/{name}" if self.artifacts else None
+            try:
+                return str(self.client.create_experiment(name, artifact_location=where))
+            except MlflowException as error:
+                if error.error_code != EXISTS:  # another process was quicker
+                    raise
+                found = self.client.get_experiment_by_name(name)
+        if found.lifecycle_stage != "active":
+            raise RegistryError(
+                f"MLflow at {self.uri}: the experiment {name} was deleted; restore it "
+                f"(`mlflow experiments restore --experiment-id {found.experiment_id}`) or give model.name another name"
+            )
+        return str(found.experiment_id)
+
+    def run_with(self, experiment: str, tags: Mapping[str, str]) -> Any | None:
+        """The newest run with these tags."""
+        wanted = " and ".join(f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items())
+        return next(iter(self.client.search_runs([experiment], wanted, max_results=1)), None)
+
+    def keep(self, model: TrainedModel, intent: IntentId, finish: bool) -> Any:
+        """The run of an intent with the model's parameters and metrics; found again where a first try made it."""
+        from mlflow.entities import Metric, Param
+
+        experiment = self.experiment(model.name)
+        run = self.run_with(experiment, {INTENT: intent})
+        if run and run.data.tags.get(DIGEST) != model.artifact_digest:
+            raise RegistryError(
+                f"intent {intent!r} has recorded another training run already; use a new intent for each run"
+            )
+        if run is None:
+            label = f"{model.role}-{model.algorithm}"
+            run = self.client.create_run(experiment, tags=_tags(model, intent) | {ROLE: model.role}, run_name=label)
+        if run.info.status != "FINISHED":
+            now_ms = int(utc_now().timestamp() * 1000)
+            self.client.log_batch(
+                run.info.run_id,
+                metrics=[Metric(name, float(value), now_ms, 0) for name, value in model.metrics.items()],
+                params=[Param(name, str(value)) for name, value in model.params.items()],
+            )
+            if finish:
+                self.client.set_terminated(run.info.run_id)
+        return run
+
+
+class MlflowTracker:
+    """Keeps training runs as runs of MLflow, in an experiment of the model's name.
+
+    Args:
+        uri: ``sqlite:///`` and an absolute path, or ``http(s)://HOST[:PORT]``.
+
+    Raises:
+        BackendError: MLflow is not installed.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._mlflow = Connection(uri)
+
+    async def record(self, model: TrainedModel, intent: IntentId) -> None:
+        """Keep what is known of a training run; the same intent twice is one run.
+
+        Raises:
+            RegistryError: the intent has recorded another model, or MLflow refused.
+        """
+        await self._mlflow.call("recording a training run", lambda: self._mlflow.keep(model, intent, finish=True))
+
+
+class MlflowRegistry:
+    """Versions of models and their aliases in MLflow's model registry.
+
+    A version's run is the training run of the same rehearsal, if a tracker recorded it in the same MLflow; else it has
+    one of its own. Versions that others registered can be resolved and loaded too, if they are saved by skops.
+
+    Args:
+        uri: ``sqlite:///`` and an absolute path, or ``http(s)://HOST[:PORT]``.
+
+    Raises:
+        BackendError: MLflow is not installed.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._mlflow = Connection(uri)
+
+    async def register(self, model: TrainedModel, intent: IntentId) -> Revision:
+        """Add a version; the same intent twice is one version.
+
+        Raises:
+            RegistryError: the intent has registered another model, or MLflow refused.
+        """
+        return await self._mlflow.call(f"registering {model.name}", lambda: self._register(model, intent))
+
+    async def resolve(self, name: str, alias: str) -> Revision:
+        """The version an alias names.
+
+        Raises:
+            NotRegistered: no such model or alias.
+            RegistryError: MLflow refused.
+        """
+        return await self._mlflow.call(f"looking up {name}@{alias}", lambda: self._resolve(name, alias))
+
+    async def set_alias(self, revision: Revision, alias: str) -> None:
+        """Let the alias name this version; it then names no other.
+
+        Raises:
+            RegistryError: there is no such version, or MLflow refused.
+        """
+
+        def work() -> None:
+            self._version(revision)
+            self._mlflow.client.set_registered_model_alias(revision.name, alias, str(revision.version))
+
+        await self._mlflow.call(f"setting the alias {alias} of {revision}", work)
+
+    async def load(self, revision: Revision) -> TrainedModel:
+        """The model of a version, its digest checked.
+
+        Raises:
+            RegistryError: there is no such version, its artifact is damaged or not what was registered, or MLflow
+                refused.
+        """
+        return await self._mlflow.call(f"loading {revision}", lambda: self._load(self._version(revision), revision))
+
+    # --- what blocks ---
+
+    def _register(self, model: TrainedModel, intent: IntentId) -> Revision:
+        client = self._mlflow.client
+        known = client.search_model_versions(f"tags.`{INTENT}` = {_quoted(intent)}", max_results=1)
+        if known:
+            found = Revision(known[0].name, int(known[0].version), known[0].tags[DIGEST])
+            if (found.name, found.digest) != (model.name, model.artifact_digest):
+                raise RegistryError(
+                    f"intent {intent!r} has registered {found} already, which is another model; "
+                    "use a new intent for each model"
+                )
+            return found
+        self._ensure_name(model.name)
+        experiment = self._mlflow.experiment(model.name)
+        tracked = self._mlflow.run_with(experiment, {DIGEST: model.artifact_digest, RUN: _rehearsal(intent)})
+        run = tracked or self._mlflow.keep(model, intent, finish=False)
+        with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+            client.log_artifacts(run.info.run_id, str(_saved(model, Path(folder, FOLDER))), FOLDER)
+        if run.info.status != "FINISHED":
+            client.set_terminated(run.info.run_id)
+        made = client.create_model_version(
+            model.name,
+            source=f"runs:/{run.info.run_id}/{FOLDER}",
+            run_id=run.info.run_id,
+            tags=_tags(model, intent),
+        )
+        return Revision(made.name, int(made.version), model.artifact_digest)
+
+    def _ensure_name(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._mlflow.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != EXISTS:
+                raise
+
+    def _resolve(self, name: str, alias: str) -> Revision:
+        model = self._model(name)
+        if alias not in model.aliases:
+            known = ", ".join(sorted(model.aliases)) or "none"
+            raise NotRegistered(f"no version of {name} is called {alias!r} (aliases: {known}); set the alias first")
+        found = self._mlflow.client.get_model_version(name, str(model.aliases[alias]))
+        digest = found.tags.get(DIGEST)
+        if digest is None:  # registered by others: what it is, is known once it is read
+            digest = self._load(found, None).artifact_digest
+        return Revision(name, int(found.version), digest)
+
+    def _model(self, name: str) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._mlflow.client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != ABSENT:
+                raise
+            raise NotRegistered(
+                f"MLflow at {self._mlflow.uri} holds no model {name!r}; register one first, or train it in this run"
+            ) from None
+
+    def _version(self, revision: Revision) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        self._model(revision.name)
+        try:
+            found = self._mlflow.client.get_model_version(revision.name, str(revision.version))
+        except MlflowException as error:
+            if error.error_code != ABSENT:
+                raise
+            raise NotRegistered(f"there is no {revision} in MLflow at {self._mlflow.uri}") from None
+        kept = found.tags.get(DIGEST, revision.digest)
+        if kept != revision.digest:
+            raise RegistryError(f"{revision} is {kept}, not {revision.digest}; resolve it anew")
+        return found
+
+    def _load(self, version: Any, expected: Revision | None) -> TrainedModel:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.models import Model
+
+        from harness.training import artifact
+        from harness.training.brought import brought
+        from harness.training.digest import model_digest
+
+        where = f"{version.name}:{version.version}"
+        with tempfile.TemporaryDirectory(prefix="harness-") as empty:
+            folder = Path(
+                download_artifacts(
+                    artifact_uri=version.source,
+                    dst_path=empty,
+                    tracking_uri=self._mlflow.uri,
+                    registry_uri=self._mlflow.uri,
+                )
+            )
+            saved = Model.load(str(folder))
+            estimator = artifact.load(folder / _archive(saved.flavors, where))
+        digest = model_digest(estimator)
+        if expected and digest != expected.digest:
+            raise RegistryError(
+                f"{where} is not what was registered: its artifact is {digest}, not {expected.digest}; someone has "
+                "changed the file: register the model again"
+            )
+        known = (saved.metadata or {}).get("harness")
+        if known is None:
+            return brought(estimator, version.name, Role.STABLE, where)
+        return TrainedModel(
+            name=version.name,
+            role=Role(known["role"]),
+            source=Source.REGISTERED,
+            algorithm=known["algorithm"],
+            params=known["params"],
+            estimator=estimator,
+            task=Task(known["task"]),
+            features=tuple(known["features"]),
+            classes=tuple(known["classes"]),
+            artifact_digest=digest,
+            data_digest=known["data_digest"],
+            metrics=known["metrics"],
+        )
+
+
+# --- what is kept of a model ------------------------------------------------------------------------------------------
+
+
+def _saved(model: TrainedModel, folder: Path) -> Path:
+    """The folder with the model in it, as MLflow's scikit-learn flavor."""
+    import mlflow.sklearn
+
+    from harness.training.algorithms import calm
+    from harness.training.artifact import TRUSTED
+
+    with calm():
+        mlflow.sklearn.save_model(
+            model.estimator,
+            str(folder),
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            skops_trusted_types=sorted(TRUSTED),
+            pip_requirements=[f"{name}=={installed_version(name)}" for name in PACKAGES],
+            metadata={
+                "harness": {
+                    "role": model.role.value,
+                    "algorithm": model.algorithm,
+                    "params": dict(model.params),
+                    "task": model.task.value,
+                    "features": list(model.features),
+                    "classes": list(model.classes),
+                    "data_digest": model.data_digest,
+                    "metrics": {name: float(value) for name, value in model.metrics.items()},
+                }
+            },
+        )
+    return folder
+
+
+def _archive(flavors: Mapping[str, Any], where: str) -> str:
+    """The name of the skops file in a saved model's folder; what would run code when it is read is refused."""
+    flavor = flavors.get("sklearn", {})
+    if flavor.get("serialization_format") != "skops":
+        kept = flavor.get("serialization_format") or f"the flavors {', '.join(flavors)}"
+        raise RegistryError(
+            f"{where} is saved as {kept}, and only scikit-learn models saved by skops are loaded; log it with "
+            'mlflow.sklearn.log_model(..., serialization_format="skops")'
+        )
+    return Path(flavor["pickled_model"]).name  # MLflow's name for the file, whatever is in it
+
+
+def _tags(model: TrainedModel, intent: IntentId) -> dict[str, str]:
+    tags = {
+        INTENT: intent,
+        RUN: _rehearsal(intent),
+        DIGEST: model.artifact_digest,
+        ALGORITHM: model.algorithm,
+        TASK: model.task.value,
+    }
+    return tags | ({DATA: model.data_digest} if model.data_digest else {})
+
+
+def _rehearsal(intent: IntentId) -> str:
+    """The run of the harness that an intent belongs to: the intent without its number."""
+    return intent.rpartition("/")[0] or intent
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if "'" in value else f"'{value}'"
+
+
+def _import() -> None:
+    """Import MLflow once, quietly; it takes 5 s, and must not fall into a run's measured time."""
+    for name, value in (QUIET | IMPATIENT).items():
+        os.environ.setdefault(name, value)
+    try:
+        import_module("mlflow.sklearn")
+    except ImportError as error:
+        if error.name and error.name.partition(".")[0] != "mlflow":
+            raise BackendError(f"MLflow cannot be imported: {error}") from error
+        raise BackendError(
+            "this scenario keeps its models in MLflow, which is not installed: pip install 'rollout-harness[mlflow]'"
+        ) from None
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,84 @@
+"""Options that mean the same wherever they stand."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.errors import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random, instead of the file's.")
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE",
+    help="Override a value of the scenario: rollout.steps.0.weight=20%. Repeatable.",
+)  # fmt: skip
+trust_pickle = click.option(
+    "--trust-pickle", is_flag=True, help="Load model files that are pickles; loading one runs whatever it holds."
+)
+clock = click.option("--clock", type=click.Choice(["virtual", "real"]), help="Time to run on, instead of the file's.")
+registry = click.option(
+    "--registry", metavar="URI", help="Model registry, instead of the file's: memory:, mlflow+sqlite:///PATH, …"
+)
+tracker = click.option("--tracker", metavar="URI", help="Tracker of training runs, instead of the file's.")
+json_file = click.option(
+    "--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output, and then nothing else."
+)
+junit = click.option(
+    "--junit", metavar="FILE", help="Write the result as JUnit XML, for a CI system; - is standard output."
+)
+markdown = click.option(
+    "--markdown",
+    metavar="FILE",
+    help="Write a summary in Markdown; - is standard output.",
+)
+report_dir = click.option(
+    "--report", "reports", type=click.Path(file_okay=False, path_type=Path), default=Path("reports"),
+    show_default=True, metavar="DIR", help="Where runs are kept.",
+)  # fmt: skip
+quiet = click.option("--quiet", "-q", is_flag=True, help="Only the result; no progress.")
+verbose = click.option("--verbose", "-v", is_flag=True, help="Every look and event, not only the summary.")
+
+
+def _no_color(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    del ctx, parameter
+    return value or bool(os.environ.get("NO_COLOR"))  # https://no-color.org: any value but the empty one
+
+
+no_color = click.option("--no-color", is_flag=True, callback=_no_color, help="No colours (also: NO_COLOR).")
+
+
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options at once, in the order they are named."""
+
+    def apply(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+def with_backends(overrides: Sequence[str], registry: str | None, tracker: str | None) -> list[str]:
+    """The overrides, and those that the flags of the backends amount to; their paths are relative to this folder."""
+    from harness.backends.uri import BackendUriError, masked, normal
+
+    told = list(overrides)
+    for kind, value in (("registry", registry), ("tracker", tracker)):
+        if value is None:
+            continue
+        try:
+            told.append(f"backends.{kind}={json.dumps(normal(value, Path.cwd()))}")
+        except BackendUriError as error:
+            raise InputError(f"--{kind} is {masked(value)}; {error}") from None
+    return told
+
+
+scenario_flags = all_of(seed, overrides)
+backend_flags = all_of(registry, tracker)
+ci_flags = all_of(junit, markdown)
+output_flags = all_of(json_file, report_dir, quiet, verbose, no_color)

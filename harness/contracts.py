@@ -1,0 +1,368 @@
+"""What any backend must keep, as checks that its author can run.
+
+    async def test_my_registry():
+        await check_registry(lambda: MyRegistry(fresh_database()))
+
+Each check gets a backend of its own, new and empty, and raises AssertionError with the promise that was broken. A check
+asks only through the protocol, so it holds for a fake in memory and for a server far away alike.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Final
+
+from harness.clock import now_ns, sleep_until
+from harness.domain.model import Revision, Role, Source, Task, TrainedModel
+from harness.domain.units import SECOND, WHOLE
+from harness.errors import BackendError, NotRegistered, RegistryError, RoutingError
+from harness.protocols import Platform, Registry, Sample, Tracker
+
+RegistryCheck = Callable[[Registry], Awaitable[None]]
+
+
+async def check_registry(make: Callable[[], Registry]) -> None:
+    """Run every check of a model registry.
+
+    Args:
+        make: gives a new, empty registry each time.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    for check in REGISTRY_CHECKS.values():
+        await check(make())
+
+
+async def check_tracker(make: Callable[[], Tracker], count: Callable[[Tracker], int]) -> None:
+    """Check that a tracker keeps each training run once.
+
+    Args:
+        make: gives a new, empty tracker each time.
+        count: how many runs a tracker has kept.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    tracker = make()
+    await tracker.record(sample_model(1), "intent-1")
+    _hold(count(tracker) == 1, "a training run that was recorded is kept")
+    await tracker.record(sample_model(1), "intent-1")
+    _hold(count(tracker) == 1, "recording the same intent twice is one training run")
+    await tracker.record(sample_model(2), "intent-2")
+    _hold(count(tracker) == 2, "another intent is another training run")
+    await tracker.record(sample_model(1), "intent-3")
+    _hold(count(tracker) == 3, "the same model trained again is another training run")
+
+
+# --- registries -------------------------------------------------------------------------------------------------------
+
+
+async def versions_count_from_one(registry: Registry) -> None:
+    """The first version of each name is 1, and each next one is one more."""
+    first = await registry.register(sample_model(1), "intent-1")
+    second = await registry.register(sample_model(2), "intent-2")
+    other = await registry.register(sample_model(1, name="another-model"), "intent-3")
+    _hold(first.version == 1, f"the first version of a model is 1, not {first.version}")
+    _hold(second.version == 2, f"the second version of a model is 2, not {second.version}")
+    _hold(other.version == 1, f"each name counts its own versions: the first of another is 1, not {other.version}")
+
+
+async def revisions_say_what_was_registered(registry: Registry) -> None:
+    """A revision carries the model's name and the digest of its artifact."""
+    model = sample_model(1)
+    revision = await registry.register(model, "intent-1")
+    _hold(revision.name == model.name, f"a revision has the model's name, not {revision.name!r}")
+    _hold(revision.digest == model.artifact_digest, f"a revision has the artifact's digest, not {revision.digest!r}")
+
+
+async def an_intent_registers_once(registry: Registry) -> None:
+    """A second try after a crash finds what the first did."""
+    first = await registry.register(sample_model(1), "intent-1")
+    again = await registry.register(sample_model(1), "intent-1")
+    _hold(again == first, f"the same intent is the same version: {first} became {again}")
+    await registry.register(sample_model(2), "intent-2")
+    late = await registry.register(sample_model(1), "intent-1")
+    _hold(late == first, f"an intent is remembered after others came: {first} became {late}")
+    fresh = await registry.register(sample_model(1), "intent-3")
+    _hold(fresh.version == 3, f"a new intent is a new version, also of a known model: expected 3, got {fresh.version}")
+
+
+async def an_alias_names_one_version(registry: Registry) -> None:
+    """An alias is found again, can move, and moving it leaves others alone."""
+    first = await registry.register(sample_model(1), "intent-1")
+    second = await registry.register(sample_model(2), "intent-2")
+    await registry.set_alias(first, "stable")
+    await registry.set_alias(second, "candidate")
+    _hold(await registry.resolve(first.name, "stable") == first, "an alias names the version it was set to")
+    _hold(await registry.resolve(first.name, "candidate") == second, "two aliases name two versions")
+    await registry.set_alias(second, "stable")
+    _hold(await registry.resolve(first.name, "stable") == second, "an alias that is set again names the new version")
+    _hold(await registry.resolve(first.name, "candidate") == second, "moving an alias leaves the others as they were")
+    await registry.set_alias(second, "stable")
+    _hold(await registry.resolve(first.name, "stable") == second, "setting an alias twice changes nothing")
+
+
+async def aliases_belong_to_a_name(registry: Registry) -> None:
+    """The same alias of two models names two versions."""
+    mine = await registry.register(sample_model(1), "intent-1")
+    theirs = await registry.register(sample_model(2, name="another-model"), "intent-2")
+    await registry.set_alias(mine, "stable")
+    await registry.set_alias(theirs, "stable")
+    _hold(await registry.resolve(mine.name, "stable") == mine, "an alias of one model is not moved by another model's")
+
+
+async def what_is_not_there_is_an_error(registry: Registry) -> None:
+    """NotRegistered, and nothing else, tells that a name, an alias or a version does not exist."""
+    await _refuses(registry.resolve("nobody", "stable"), "an unknown name", NotRegistered)
+    revision = await registry.register(sample_model(1), "intent-1")
+    await _refuses(registry.resolve(revision.name, "stable"), "an alias that was never set", NotRegistered)
+    absent = replace(revision, version=99)
+    await _refuses(registry.load(absent), "loading a version that does not exist", NotRegistered)
+    await _refuses(registry.set_alias(absent, "stable"), "an alias for a version that does not exist", NotRegistered)
+    nobody = Revision("nobody", 1, revision.digest)
+    await _refuses(registry.load(nobody), "loading a model that does not exist", NotRegistered)
+
+
+async def a_loaded_model_answers_as_the_one_registered(registry: Registry) -> None:
+    """What comes out is what went in: the same answers, features, classes and digest."""
+    model = sample_model(1)
+    revision = await registry.register(model, "intent-1")
+    await registry.register(sample_model(2), "intent-2")
+    loaded = await registry.load(revision)
+    _hold(loaded.artifact_digest == model.artifact_digest, "a loaded model has the digest it was registered with")
+    for what in ("features", "classes", "task", "name"):
+        found, expected = getattr(loaded, what), getattr(model, what)
+        _hold(found == expected, f"a loaded model keeps its {what}: {expected!r} became {found!r}")
+    rows = _rows(1)[list(model.features)]
+    same = (loaded.estimator.predict_proba(rows) == model.estimator.predict_proba(rows)).all()
+    _hold(bool(same), "a loaded model answers exactly as the registered one")
+
+
+REGISTRY_CHECKS: Final[Mapping[str, RegistryCheck]] = {
+    check.__name__: check
+    for check in (
+        versions_count_from_one,
+        revisions_say_what_was_registered,
+        an_intent_registers_once,
+        an_alias_names_one_version,
+        aliases_belong_to_a_name,
+        what_is_not_there_is_an_error,
+        a_loaded_model_answers_as_the_one_registered,
+    )
+}
+"""By name, for a test that runs them one by one."""
+
+
+# --- platforms --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the checks of a platform wait for what."""
+
+    ready_within_s: float = 120.0
+    serve_s: float = 60.0
+    settle_s: float = 0.0
+
+
+async def check_platform(
+    make: Callable[[], Platform], ready_within_s: float = 120.0, serve_s: float = 60.0, settle_s: float = 0.0
+) -> None:
+    """Run every check of a platform: its serving side, its router and its metrics.
+
+    Args:
+        make: gives a new platform each time, not started, under steady traffic of at least 50 requests a second.
+        ready_within_s: how long replicas may take to be ready.
+        serve_s: how long each check lets traffic flow.
+        settle_s: how long a change may take until metrics show nothing of before it (a scrape's interval, say).
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    for check in PLATFORM_CHECKS.values():
+        platform = make()
+        await platform.start({role: sample_model(number) for number, role in enumerate(Role, start=1)}, None)
+        try:
+            await check(platform, Patience(ready_within_s, serve_s, settle_s))
+        finally:
+            await platform.stop()
+            await platform.stop()  # stopping what is stopped changes nothing
+
+
+async def stable_serves_from_the_start(platform: Platform, patience: Patience) -> None:
+    """Once started, stable has replicas ready, answers a probe, and has all traffic."""
+    state = (await platform.serving.observe())[Role.STABLE]
+    _hold(0 < state.wanted == state.ready, "stable is ready once the platform has started")
+    _hold(await platform.serving.probe(Role.STABLE), "stable answers a probe once the platform has started")
+    arms = await _serve(platform, patience.serve_s)
+    _hold(arms[Role.STABLE].arrivals > 0, "stable gets requests from the start")
+    _hold(arms[Role.CANDIDATE].arrivals == 0, "the candidate gets none before it has a weight")
+
+
+async def replicas_become_ready_and_go(platform: Platform, patience: Patience) -> None:
+    """What is wanted becomes ready; wanting it twice is wanting it once; none wanted leaves none."""
+    for _ in range(2):
+        await platform.serving.apply({Role.STABLE: 2, Role.CANDIDATE: 2})
+    _hold((await platform.serving.observe())[Role.CANDIDATE].wanted == 2, "applying twice is applying once")
+    await _ready(platform, patience.ready_within_s)
+    await platform.serving.apply({Role.STABLE: 2, Role.CANDIDATE: 0})
+    state = (await platform.serving.observe())[Role.CANDIDATE]
+    _hold(state.wanted == state.ready == 0, "an arm of which none is wanted has none ready")
+    _hold(not await platform.serving.probe(Role.CANDIDATE), "an arm without replicas answers no probe")
+
+
+async def weights_are_kept(platform: Platform, patience: Patience) -> None:
+    """Traffic is split as asked, within what chance allows, and an arm without weight gets nothing more."""
+    await platform.serving.apply({Role.STABLE: 2, Role.CANDIDATE: 2})
+    await _ready(platform, patience.ready_within_s)
+    for candidate in (1000, 5000, WHOLE, 0):
+        want = {Role.STABLE: WHOLE - candidate, Role.CANDIDATE: candidate}
+        _hold(await platform.router.apply(want) == want, "the router answers with the weights in force")
+        await sleep_until(now_ns() + round(patience.settle_s * SECOND))
+        arms = await _serve(platform, patience.serve_s)
+        total = sum(arm.arrivals for arm in arms.values())
+        share = candidate / WHOLE
+        slack = 5 * math.sqrt(total * share * (1 - share))
+        found = abs(arms[Role.CANDIDATE].arrivals - share * total)
+        _hold(found <= slack, f"at {share:.0%} the candidate gets its share, not {found:.0f} requests more or less")
+
+
+async def wrong_weights_are_refused(platform: Platform, patience: Patience) -> None:
+    """Weights that are not shares of the whole are a RoutingError, and leave those in force."""
+    for wrong in ({Role.STABLE: 9000, Role.CANDIDATE: 900}, {Role.STABLE: 11_000, Role.CANDIDATE: -1000}):
+        await _refuses(platform.router.apply(wrong), f"asking for {wrong}", RoutingError)
+    arms = await _serve(platform, patience.serve_s)
+    _hold(arms[Role.CANDIDATE].arrivals == 0, "weights that were refused change nothing")
+
+
+async def windows_add_up(platform: Platform, patience: Patience) -> None:
+    """Two neighbouring windows hold what the one over both holds, and the totals hold it all, conserved."""
+    start = now_ns()
+    first = await _serve(platform, patience.serve_s / 2)
+    middle = now_ns()
+    second = await _serve(platform, patience.serve_s / 2)
+    whole = await platform.metrics.sample(start, now_ns())
+    _hold(middle < now_ns(), "time goes on")
+    for role in Role:
+        parts = first[role].requests + second[role].requests
+        _hold(parts == whole[role].requests, f"windows of {role} add up: {parts}, {whole[role].requests} over both")
+        latency = first[role].latency + second[role].latency
+        _hold(latency == whole[role].latency, f"latencies of {role} add up")
+    for role, arm in (await platform.metrics.totals()).items():
+        _hold(arm.arrived == arm.succeeded + arm.failed + arm.in_flight, f"requests to {role} are all accounted for")
+        _hold(arm.succeeded + arm.failed >= whole[role].requests, f"the totals of {role} hold every window")
+
+
+async def the_future_is_not_measured(platform: Platform, patience: Patience) -> None:
+    """A window that ends in the future is a BackendError."""
+    del patience
+    ahead = now_ns() + 60 * SECOND
+    await _refuses(platform.metrics.sample(now_ns(), ahead), "a window that ends in the future", BackendError)
+
+
+async def features_are_told_in_shares(platform: Platform, patience: Patience) -> None:
+    """What was asked is told as shares over the same bins for both arms and the reference; or not at all."""
+    start = now_ns()
+    await _serve(platform, patience.serve_s)
+    for column in await platform.metrics.inputs(start, now_ns()):
+        for shares in (column.reference, *column.shares.values()):
+            _hold(len(shares) == len(column.bins), f"{column.name} has a share for each of its bins")
+            _hold(abs(sum(shares) - 1) < 1e-9, f"the shares of {column.name} add up to one")
+        _hold(set(column.drift) == set(column.shares), f"{column.name} has a drift for each arm that was asked")
+
+
+PlatformCheck = Callable[[Platform, Patience], Awaitable[None]]
+PLATFORM_CHECKS: Final[Mapping[str, PlatformCheck]] = {
+    check.__name__: check
+    for check in (
+        stable_serves_from_the_start,
+        replicas_become_ready_and_go,
+        weights_are_kept,
+        wrong_weights_are_refused,
+        windows_add_up,
+        the_future_is_not_measured,
+        features_are_told_in_shares,
+    )
+}
+"""By name; each gets a platform that has just been started."""
+
+
+async def _serve(platform: Platform, for_s: float) -> Sample:
+    """Let traffic flow; what each arm did in that time."""
+    start = now_ns()
+    await sleep_until(start + round(for_s * SECOND))
+    return await platform.metrics.sample(start, now_ns())
+
+
+async def _ready(platform: Platform, within_s: float) -> None:
+    deadline = now_ns() + round(within_s * SECOND)
+    while True:
+        state = (await platform.serving.observe())[Role.CANDIDATE]
+        if state.ready == state.wanted:
+            return
+        _hold(now_ns() < deadline, f"replicas are ready within {within_s:g} s")
+        await sleep_until(now_ns() + SECOND // 10)
+
+
+# --- what checks are made of ------------------------------------------------------------------------------------------
+
+
+def _hold(promise: bool, sentence: str) -> None:
+    """Not ``assert``: checks hold under ``python -O`` too."""
+    if not promise:
+        raise AssertionError(f"broken promise: {sentence}")
+
+
+async def _refuses(attempt: Awaitable[Any], what: str, kind: type[BackendError] = RegistryError) -> None:
+    try:
+        found = await attempt
+    except kind:
+        return
+    except (BackendError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise AssertionError(f"broken promise: {what} is a {kind.__name__}, not {type(error).__name__}") from error
+    raise AssertionError(f"broken promise: {what} is a {kind.__name__}, but the answer was {found!r}")
+
+
+def sample_model(number: int, name: str = "checked-model") -> TrainedModel:
+    """A small model that was really fitted; another number is another model."""
+    return replace(_fitted(number), name=name)
+
+
+def _rows(number: int) -> Any:
+    import pandas as pd
+
+    size = 20
+    return pd.DataFrame(
+        {"amount": [float((row * 7 + number) % size) for row in range(size)], "kind": ["new", "old"] * (size // 2)}
+    )
+
+
+@cache
+def _fitted(number: int) -> TrainedModel:
+    import numpy as np
+
+    from harness.data.split import Rows
+    from harness.training.algorithms import effective
+    from harness.training.fit import fit, unfitted
+
+    frame = _rows(number)
+    target = (frame["amount"].to_numpy() > 8).astype(np.int64)
+    params = effective("logistic_regression", {"C": float(number)}, random_state=number)
+    rows = Rows(frame, target, ("No", "Yes"))
+    fitted = fit("logistic_regression", unfitted("logistic_regression", params, rows), rows)
+    return TrainedModel(
+        name="checked-model",
+        role=Role.CANDIDATE,
+        source=Source.TRAINED,
+        algorithm="logistic_regression",
+        params=params,
+        estimator=fitted.estimator,
+        task=Task.CLASSIFICATION,
+        features=("amount", "kind"),
+        classes=("No", "Yes"),
+        artifact_digest=fitted.digest,
+        data_digest=f"sha256:{number:064x}",
+        metrics={"accuracy": 0.9},
+    )

@@ -1,0 +1,1 @@
+"""Data sets: reading, holding against a schema, splitting into training rows and held-out rows."""

@@ -1,0 +1,119 @@
+"""A data set: read, typed and checked."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.check import check
+from harness.data.digest import table_digest
+from harness.data.known import known_of
+from harness.data.schema import ColumnRole, Schema, read_schema
+from harness.data.split import Rows, split, split_in_order, target_of
+from harness.data.table import Failure, infer, missing_counts, read_table, typed
+from harness.domain.model import DataPlan
+from harness.errors import DataError
+from harness.seeds import stream
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """A table that was read and held against its schema."""
+
+    plan: DataPlan
+    frame: pd.DataFrame
+    """float64 and text columns, missing values as NaN."""
+    schema: Schema
+    digest: str
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    """What a reader should know and no check forbids: what was left out of the features, and why."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that models may learn from, in the order of the file."""
+        return tuple(
+            name
+            for name in self.frame.columns
+            if name not in {self.plan.target, self._proxy}
+            and name in self.schema.columns
+            and self.schema.columns[name].role is ColumnRole.FEATURE
+        )
+
+    @property
+    def _proxy(self) -> str | None:
+        """A column that is known only after the answer, and so is nothing to learn from."""
+        known = self.plan.known
+        return known.column if known and known.file is None else None
+
+    def known(self) -> NDArray[np.float64] | None:
+        """What becomes known of the answer to each row; None: the target itself.
+
+        Raises:
+            DataError: the column or file that says so cannot be used.
+        """
+        return known_of(self.frame, self.plan.known) if self.plan.known else None
+
+    def missing(self) -> dict[str, int]:
+        """Missing values by column; only columns that have some."""
+        return dict(missing_counts(self.frame))
+
+    def split(self, seed: int) -> tuple[Rows, Rows]:
+        """Training rows and held-out rows.
+
+        Raises:
+            DataError: the target does not fit the task, or there is nothing to learn from.
+        """
+        plan = self.plan
+        if not self.features:
+            raise DataError(f"{plan.source}: no column is left to learn from beside the target {plan.target}")
+        try:
+            target, classes = target_of(self.frame, plan.target, plan.positive)
+            features = self.frame[list(self.features)].reset_index(drop=True)
+            rows = Rows(features, target, classes, known=self.known())
+            if plan.walk_ns:
+                return split_in_order(rows, plan.test_share)
+            return split(rows, plan.test_share, stream(seed, "data/split"))
+        except DataError as error:
+            raise DataError(f"{plan.source}: {error}") from error
+
+
+def load(plan: DataPlan) -> Dataset:
+    """Read a data set and hold it against its schema; without one, types are inferred.
+
+    Raises:
+        DataError: a file cannot be used, or the scenario and it do not fit together. What the schema forbids raises
+            nothing: it is told in ``failures``.
+    """
+    raw = read_table(plan.source)
+    if plan.target not in raw.columns:
+        near = difflib.get_close_matches(plan.target, [str(name) for name in raw.columns], n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; its columns: {', '.join(map(str, raw.columns))}"
+        raise DataError(f"{plan.source}: there is no column {plan.target!r} (model.data.target){hint}")
+    schema = read_schema(plan.schema) if plan.schema else infer(raw)
+    if plan.schema:
+        targets = schema.of(ColumnRole.TARGET)
+        if targets and targets != (plan.target,):
+            raise DataError(f"{plan.schema}: the target is {targets[0]}, but model.data.target is {plan.target}")
+    frame, unread = typed(raw, schema)
+    failures = check(frame, schema, raw, unread) if plan.schema else []
+    return Dataset(plan, frame, schema, table_digest(frame), tuple(failures), _notes(plan, schema))
+
+
+def _notes(plan: DataPlan, schema: Schema) -> tuple[str, ...]:
+    known = plan.known
+    told = (f"{known.column} is known only after the answer, and is no feature",) if known and not known.file else ()
+    if plan.schema:
+        return told
+    keys = [name for name in schema.of(ColumnRole.KEY) if name != plan.target]
+    return told + tuple(
+        f"{name} names the rows (all its values differ) and is no feature; a schema can say otherwise" for name in keys
+    )
+
+
+def file_name(path: str | None) -> str:
+    """A file's name without its folder, which differs from machine to machine."""
+    return Path(path).name if path else ""

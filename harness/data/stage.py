@@ -1,0 +1,73 @@
+"""The stage ``validate``: nothing is trained on data that breaks its schema."""
+
+from harness.data import dataset
+from harness.domain.event import DataChecked
+from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
+from harness.drift import inject
+from harness.errors import DataError, InputError, Rejected
+from harness.protocols import Case, Population, Tell
+
+FAILURES_IN_REASON = 3
+
+
+class Validate:
+    """Reads the data set, holds it against its schema, and splits it into training rows and held-out rows."""
+
+    name = "validate"
+
+    def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()
+        """After `run`: what a reader should know of the data and no check forbids."""
+
+    async def run(self, case: Case, tell: Tell) -> Case:
+        """Answer with the rows and the data's digest.
+
+        Raises:
+            DataError: a file cannot be used, or does not fit the scenario.
+            InputError: an injected drift does not fit the data.
+            Rejected: the data break their schema.
+        """
+        plan = case.scenario.model.data
+        if plan is None:
+            return case
+        data = dataset.load(plan)
+        self.notes = data.notes
+        accepted = not data.failures
+        training, held = data.split(case.scenario.seed) if accepted else (None, None)
+        tell(
+            DataChecked,
+            source=dataset.file_name(plan.source),
+            rows=len(data.frame),
+            columns=len(data.frame.columns),
+            digest=data.digest,
+            missing=data.missing(),
+            failures=tuple(str(failure) for failure in data.failures),
+            train_rows=len(training.rows) if training else 0,
+            test_rows=len(held.rows) if held else 0,
+            notes=data.notes,
+        )
+        if not training or not held:
+            raise Rejected(_reason(data))
+        _check_drifts(case, held)
+        return case.having(training=training, population=held, data_digest=data.digest)
+
+
+def _reason(data: dataset.Dataset) -> str:
+    count = len(data.failures)
+    told = "; ".join(str(failure) for failure in data.failures[:FAILURES_IN_REASON])
+    more = f"; and {count - FAILURES_IN_REASON} more" if count > FAILURES_IN_REASON else ""
+    against = dataset.file_name(data.schema.file) or "its inferred schema"
+    return f"{dataset.file_name(data.plan.source)} breaks {against} in {count} way{'s' * (count > 1)}: {told}{more}"
+
+
+def _check_drifts(case: Case, held: Population) -> None:
+    """Tell now, not when traffic runs, that a drift names a column or a value that the data lack."""
+    problems = []
+    for fault in case.scenario.faults:
+        if isinstance(fault.effect, Shift | Scale | Swap | Missing | LabelDrift):
+            try:
+                inject.check(held.rows, fault.effect)
+            except InputError as error:
+                problems.append(f"inject `{fault.text}`: {error}")
+    if problems:
+        raise DataError("\n".join(problems))

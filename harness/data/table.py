@@ -1,0 +1,203 @@
+"""Reading data files, and giving their columns types."""
+
+import csv
+import gzip
+import importlib.util
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.schema import Column, ColumnRole, ColumnType, Schema
+from harness.errors import DataError
+
+NO_NUMBER: Final = frozenset({"NA", "N/A", "NaN", "nan", "null", "NULL", "?"})
+"""Words that stand for a missing value in a column of numbers. In a category they are values like any other."""
+
+ROWS_TOLD: Final = 5
+
+Unread = Mapping[str, NDArray[np.bool_]]
+"""Which rows of a column of numbers hold something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that a data set holds and its schema forbids."""
+
+    column: str
+    check: str
+    """What is wrong: ``above 500``, ``the column is missing``."""
+    count: int = 0
+    """In how many rows; 0 where it is no matter of rows."""
+    rows: tuple[int, ...] = ()
+    """The first of them, counted from 1, without the header."""
+
+    def __str__(self) -> str:
+        """As a report shows it.
+
+        >>> print(Failure("tenure", "below 0", 7, (3, 8, 20, 21, 22)))
+        tenure: below 0 in 7 rows (3, 8, 20, 21, 22, ...)
+        """
+        if not self.count:
+            return f"{self.column}: {self.check}"
+        more = ", ..." if self.count > len(self.rows) else ""
+        rows = ", ".join(map(str, self.rows))
+        return f"{self.column}: {self.check} in {self.count:,} row{'s' * (self.count > 1)} ({rows}{more})"
+
+
+def read_table(path: str) -> pd.DataFrame:
+    """The table of a CSV (also ``.gz``) or Parquet file, in its order; a CSV's values are the texts it holds.
+
+    Raises:
+        DataError: the file is missing, empty, damaged, not a table, or Parquet without its extra installed.
+    """
+    if Path(path).suffix.lower() in (".parquet", ".pq"):
+        return _read_parquet(path)
+    try:
+        header = _header(path)
+        # The texts as they stand: pandas would otherwise read "NA" and "None" as missing, even where they are values.
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file") from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path}: the file is empty; the first line must name the columns") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+        raise DataError(f"{path}: not a table: {error}") from error
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: the first line names a column twice: {', '.join(twice)}")
+    return _some_rows(path, frame)
+
+
+def _header(path: str) -> list[str]:
+    """The first record; pandas renames repeated columns instead of telling."""
+    opener: Any = gzip.open if path.lower().endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _read_parquet(path: str) -> pd.DataFrame:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise DataError(
+            f"{path}: reading Parquet needs an extra; install it with `pip install rollout-harness[parquet]`"
+        )
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    frame.columns = [str(name) for name in frame.columns]
+    return _some_rows(path, frame.reset_index(drop=True))
+
+
+def _some_rows(path: str, frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
+        raise DataError(f"{path}: there is no row below the header")
+    return frame
+
+
+def label_text(value: Any) -> str:
+    """A value as text, the same for a number however it is stored.
+
+    >>> label_text(1.0), label_text(0.5), label_text("Yes"), label_text(True)
+    ('1', '0.5', 'Yes', 'True')
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def typed(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Unread]:
+    """The table with the schema's types: float64 for numbers, text for categories, missing values as NaN.
+
+    Blank texts are missing values, and so are the schema's own words for them. Columns that the schema lacks become
+    categories, so that a check can tell of them.
+
+    Returns:
+        The table, and by column the values that could not be read as a number and are missing in it; only columns that
+        have some.
+    """
+    columns: dict[str, Any] = {}
+    unread: dict[str, NDArray[np.bool_]] = {}
+    for name in frame.columns:
+        column = schema.columns.get(name)
+        if column and column.type.numeric:
+            columns[name], bad = _numbers(frame[name], schema.missing)
+            if bad.any():
+                unread[name] = bad
+        else:
+            columns[name] = _texts(frame[name], schema.missing)
+    return pd.DataFrame(columns, index=frame.index), unread
+
+
+def infer(frame: pd.DataFrame) -> Schema:
+    """A first schema of a table: types and which columns may be empty.
+
+    A text column whose values all differ names the rows and can predict nothing: it is a key.
+    """
+    return Schema({name: _inferred(str(name), frame[name]) for name in frame.columns})
+
+
+def _inferred(name: str, values: "pd.Series[Any]") -> Column:
+    numbers, bad = _numbers(values, ())
+    if not bad.any() and numbers.notna().any() and not pd.api.types.is_bool_dtype(values):
+        whole = bool((numbers.dropna() % 1 == 0).all())
+        kind = ColumnType.INTEGER if whole else ColumnType.NUMBER
+        return Column(name, kind, nullable=bool(numbers.isna().any()))
+    texts = _texts(values, ())
+    key = len(texts) > 1 and texts.is_unique and not bool(texts.isna().any())
+    role = ColumnRole.KEY if key else ColumnRole.FEATURE
+    return Column(name, ColumnType.CATEGORY, role, nullable=bool(texts.isna().any()))
+
+
+def _numbers(values: "pd.Series[Any]", missing: tuple[str, ...]) -> tuple["pd.Series[float]", NDArray[np.bool_]]:
+    """float64 with NaN for what is missing, and which of the others are no finite number."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = np.isinf(numbers)
+    else:
+        codes, words = _words(values, (*missing, *NO_NUMBER))
+        of_words = np.append(pd.to_numeric(pd.Series(words, dtype=object), errors="coerce").astype("float64"), np.nan)
+        there = np.array([*(isinstance(word, str) for word in words), False], dtype=bool)  # also where there is none
+        bad = (there & ~np.isfinite(of_words))[codes]
+        numbers = of_words[codes]
+    return pd.Series(np.where(bad, np.nan, numbers), index=values.index), bad
+
+
+def _texts(values: "pd.Series[Any]", missing: tuple[str, ...]) -> "pd.Series[Any]":
+    """Text with NaN for what is missing or blank."""
+    codes, words = _words(values, missing)
+    texts = np.array([*words, np.nan], dtype=object)[codes]
+    found: pd.Series[Any] = pd.Series(texts, index=values.index, dtype=_TEXT)
+    return found
+
+
+def _words(values: "pd.Series[Any]", missing: tuple[str, ...]) -> tuple[NDArray[np.intp], list[Any]]:
+    """Each distinct value as text once, NaN where it is blank or stands for a missing one, and each row's place in it.
+
+    Rows without a value have the place -1.
+    """
+    codes, found = pd.factorize(values)
+    texts = [label_text(value) for value in found.tolist()]
+    return codes, [np.nan if not text.strip() or text in missing else text for text in texts]
+
+
+_TEXT: Final[Any] = "str" if pd.Series(["a"]).dtype != object else object
+"""pandas 3 has a type for text of its own; before, text is kept as objects."""
+
+
+def failure(column: str, check: str, wrong: NDArray[np.bool_]) -> Failure:
+    """What is wrong in the rows that are marked."""
+    rows = np.flatnonzero(wrong)
+    return Failure(column, check, len(rows), tuple(int(row) + 1 for row in rows[:ROWS_TOLD]))
+
+
+def missing_counts(frame: pd.DataFrame) -> Mapping[str, int]:
+    """Missing values by column; only columns that have some."""
+    return {str(name): int(count) for name, count in frame.isna().sum().items() if count}

@@ -1,0 +1,408 @@
+"""What happens in a run, as values: the event log is made of these and of nothing else.
+
+Every event has ``at_ns``, nanoseconds since the run began. A field made with ``volatile()`` differs from run to run
+(run id, paths, real durations): it is kept in the log but left out of its digest. Each class below is one word of the
+log's vocabulary; adding a word is adding a class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from harness.domain.analysis import Verdict
+from harness.domain.model import Role, Source
+from harness.domain.rollout import Outcome
+
+LOG_VERSION: Final = 1
+
+Figures = Mapping[str, float | None]
+"""Figures by metric name, in base units (seconds, shares, 1/s); None where there was nothing to measure."""
+
+
+def volatile(default: Any = None) -> Any:
+    """A field that is no part of what the run means, and so no part of its digest."""
+    return field(default=default, metadata={"volatile": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+    at_ns: int
+
+
+# --- the run and its stages -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """The run begins; what stands here is all that a report needs of the scenario."""
+
+    version: int
+    scenario: str
+    description: str
+    seed: int
+    clock: str
+    horizon_ns: int
+    strategy: str
+    steps: tuple[str, ...]
+    """Each step of the policy, as text."""
+    plan: tuple[tuple[int, int], ...]
+    """The weights foreseen if all goes well: (nanoseconds after the first weight, weight)."""
+    rules: tuple[str, ...]
+    every_ns: int
+    window_ns: int
+    expect: tuple[str, ...]
+    faults: tuple[str, ...]
+    text: str = volatile("")
+    """The scenario file as it was read; what of it matters to the run stands above, and in the events that follow."""
+    overrides: tuple[str, ...] = volatile(())
+    run: str = volatile("")
+    path: str = volatile("")
+    program: str = volatile("")
+    started: str = volatile("")
+    """Date and time of the real world, ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted(Event):
+    """A stage of the lifecycle begins."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished(Event):
+    """A stage of the lifecycle ended."""
+
+    stage: str
+    status: str
+    """ok, rejected, rolled_back, error, aborted or paused."""
+    detail: str
+    wall_s: float = volatile(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DataChecked(Event):
+    """The data set was read and held against its schema."""
+
+    source: str
+    """File name, without its folder."""
+    rows: int
+    columns: int
+    digest: str
+    missing: Mapping[str, int]
+    """Missing values by column; only columns that have some."""
+    failures: tuple[str, ...]
+    """What the schema forbids and the data holds, with column, count and first rows."""
+    train_rows: int
+    test_rows: int
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the data and no check forbids: columns left out of the features, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady(Event):
+    """A model was trained, or brought from a file or the registry."""
+
+    role: Role
+    source: Source
+    algorithm: str
+    params: Mapping[str, Any]
+    artifact_digest: str
+    data_digest: str | None
+    takes_ns: int
+    notes: tuple[str, ...] = ()
+    """What the training library warned of."""
+    reused: bool = volatile(False)  # noqa: FBT003 - a default, not an argument
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated(Event):
+    """A model was measured on the held-out rows."""
+
+    role: Role
+    rows: int
+    metrics: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class GateChecked(Event):
+    """A gate before deployment was judged."""
+
+    name: str
+    text: str
+    passed: bool
+    value: float | None
+    stable: float | None
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intended(Event):
+    """An effect is about to be attempted; logged before it."""
+
+    intent: int
+    action: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked(Event):
+    """A training run was recorded with the tracker."""
+
+    intent: int
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Event):
+    """A model has a version in the registry."""
+
+    intent: int
+    role: Role
+    name: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Event):
+    """A model that the registry already holds was looked up."""
+
+    role: Role
+    alias: str
+    name: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSet(Event):
+    """An alias of the registry names this version."""
+
+    intent: int
+    alias: str
+    name: str
+    version: int
+
+
+# --- the rollout ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficStarted(Event):
+    """Users' requests begin; times of faults and arrivals count from here."""
+
+    weights: Mapping[Role, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasApplied(Event):
+    """So many replicas of each arm are wanted."""
+
+    intent: int
+    replicas: Mapping[Role, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyChanged(Event):
+    """Replicas of an arm became ready, or ceased to be."""
+
+    role: Role
+    ready: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed(Event):
+    """The environment changed: a fault began or ended, a replica crashed or started."""
+
+    kind: str
+    on: tuple[Role, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEntered(Event):
+    """A step of the policy begins."""
+
+    index: int
+    step: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepHeld(Event):
+    """A step is over by the clock, but is not left."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routed(Event):
+    """These weights are in force."""
+
+    intent: int
+    weights: Mapping[Role, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisStarted(Event):
+    """Background analysis begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisStopped(Event):
+    """Background analysis ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmObserved:
+    """What one arm did in a window."""
+
+    weight: int
+    requests: int
+    """Answered in the window, well or badly; not those refused for want of room."""
+    failed: int
+    labelled: int
+    """Answers whose label arrived in the window."""
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Event):
+    """A look at both arms over ``[at - window, at)``."""
+
+    window_ns: int
+    arms: Mapping[Role, ArmObserved]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Event):
+    """A rule was judged on a look."""
+
+    rule: str
+    metric: str
+    verdict: Verdict
+    reason: str
+    candidate: float | None
+    stable: float | None
+    bound: float | None
+    requests: Mapping[Role, int]
+    failures: int
+    """Looks on which this rule has failed so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Event):
+    """The rollout was decided."""
+
+    outcome: Outcome
+    reason: str
+    because: tuple[int, ...]
+    """Sequence numbers of the events (measurements) that it rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(Event):
+    """An operator or a signal asked to stop."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified(Event):
+    """The arm that keeps the traffic was checked: weights in force, replicas ready, probe answered."""
+
+    role: Role
+    passed: bool
+    weights: bool
+    ready: bool
+    probe: bool
+    attempt: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Escalated(Event):
+    """The harness could not make it safe; a person must look."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack(Event):
+    """Stable has all traffic again, verified."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted(Event):
+    """The candidate is the new stable."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTotals:
+    """What one arm did over the whole run."""
+
+    arrived: int
+    succeeded: int
+    failed: int
+    in_flight: int
+    errors: Mapping[str, int]
+    """Failures by kind: error, timeout, rejected, crash, no_replica."""
+    bad: int | None
+    """Of the candidate: failed, or answered wrongly where stable would have been right. Stable's are none by
+    definition; None where it can't be known."""
+    figures: Figures
+    first_ns: int | None = None
+    """When its first request came, in ns since the run began; None: it never had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputColumn:
+    """One feature as the arms' requests had it, beside the held-out rows that it is compared with."""
+
+    name: str
+    bins: tuple[str, ...]
+    """What each bin holds, in order."""
+    reference: tuple[float, ...]
+    """Share of the held-out rows in each bin."""
+    shares: Mapping[Role, tuple[float, ...]]
+    """Share of each arm's requests in each bin; an arm without requests is absent."""
+    drift: Mapping[Role, float]
+    """Distance of each arm's requests from the reference, 0 to 1, as in ``drift_score``."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputsSeen(Event):
+    """What was asked in the last window before the decision, feature by feature, the farthest drifted first."""
+
+    window_ns: int
+    columns: tuple[InputColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totalled(Event):
+    """Traffic is over; arrived = succeeded + failed + in flight."""
+
+    arms: Mapping[Role, ArmTotals]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Event):
+    """The last event of every log."""
+
+    outcome: Outcome
+    reason: str
+    weights: Mapping[Role, int]
+    """Where traffic ended; empty where none had begun (then stable was never touched)."""
+    wall_s: float = volatile(0.0)
+    """Real time from the first event to this one."""

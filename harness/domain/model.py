@@ -1,0 +1,145 @@
+"""Models, revisions and arms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from harness.domain.analysis import Rule
+
+
+class Role(StrEnum):
+    """What a revision is in a rollout."""
+
+    STABLE = "stable"
+    CANDIDATE = "candidate"
+
+
+class Task(StrEnum):
+    """What a model predicts."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class Source(StrEnum):
+    """Where a model comes from."""
+
+    TRAINED = "trained"
+    ARTIFACT = "artifact"
+    REGISTERED = "registered"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of a model in a registry."""
+
+    name: str
+    version: int
+    digest: str
+    """Canonical digest of the artifact (``sha256:…``)."""
+
+    def __str__(self) -> str:
+        """As users write it: ``name:version``."""
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedModel:
+    """A fitted model and what is known of it.
+
+    ``estimator`` is a fitted scikit-learn estimator (a Pipeline with its features) that takes a DataFrame with the
+    columns ``features``. ``classes`` holds the two labels of a binary classifier, the positive one last; it is empty
+    for a regressor.
+    """
+
+    name: str
+    role: Role
+    source: Source
+    algorithm: str
+    params: Mapping[str, Any]
+    estimator: Any
+    task: Task
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    artifact_digest: str
+    data_digest: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """On the held-out rows, by metric name; empty until evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """Train the model in this run."""
+
+    algorithm: str
+    params: Mapping[str, Any]
+    duration_ns: int = 0
+    """How long training takes in virtual time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPlan:
+    """Take a fitted model from a file."""
+
+    path: str
+    duration_ns: int = 0
+    pickled: bool = False
+    """The file is a pickle, and the user has said that it is to be trusted; else it is a skops file."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPlan:
+    """Take the model that an alias of the registry names."""
+
+    alias: str
+    duration_ns: int = 0
+
+
+ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlan:
+    """What becomes known of an answer, where it is not the target itself: a proxy, or a file of the user's own."""
+
+    column: str
+    positive: str | None = None
+    """The label that counts as positive; None for regression."""
+    file: str | None = None
+    """Resolved path of the file that holds the column; None: the data set itself."""
+    key: str | None = None
+    """The column by which that file's rows find those of the data set."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """The data set a scenario trains, evaluates and serves with."""
+
+    source: str
+    """Resolved path of a CSV (also gzipped) or Parquet file."""
+    target: str
+    positive: str | None = None
+    """The label that counts as positive; None for regression."""
+    schema: str | None = None
+    """Resolved path of the schema file."""
+    test_share: float = 0.25
+    known: KnownPlan | None = None
+    """What becomes known of answers while traffic runs; None: the target."""
+    walk_ns: int | None = None
+    """The rows are in order of time: the last are held out, and users' requests walk through them for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """What is to be rolled out over what."""
+
+    name: str
+    stable: ModelSource
+    candidate: ModelSource
+    data: DataPlan | None
+    gates: tuple[Rule, ...] = ()
+
+    def of(self, role: Role) -> ModelSource:
+        """The source of the model in that role."""
+        return self.stable if role is Role.STABLE else self.candidate

@@ -1,0 +1,54 @@
+"""A scenario: a frozen value that holds all a run needs, seed included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.domain.analysis import Rule
+from harness.domain.fault import Fault
+from harness.domain.model import ModelPlan, Role
+from harness.domain.rollout import RolloutPolicy
+from harness.domain.service import Service
+from harness.domain.traffic import Labels, Traffic
+
+
+class Clock(StrEnum):
+    """The time a run lives in."""
+
+    VIRTUAL = "virtual"
+    REAL = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Which implementation stands behind each boundary, by its word in the scenario file."""
+
+    registry: str = "memory"
+    tracker: str = "memory"
+    serving: str = "simulated"
+    metrics: str = "inprocess"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One rehearsal. Paths are resolved; times are nanoseconds; shares of traffic are weights."""
+
+    name: str
+    description: str
+    seed: int
+    clock: Clock
+    horizon_ns: int
+    model: ModelPlan
+    backends: Backends
+    service: Mapping[Role, Service]
+    traffic: Traffic
+    labels: Labels | None
+    rollout: RolloutPolicy
+    faults: tuple[Fault, ...]
+    expect: tuple[Rule, ...]
+    path: str
+    """The file it was read from, as the user named it."""
+    text: str
+    """The file's text, unchanged."""
+    overrides: tuple[str, ...] = ()
+    """``--set PATH=VALUE``, in order."""

@@ -1,0 +1,1 @@
+"""Drift: distances between distributions, and drift put into data on purpose."""

@@ -1,0 +1,14 @@
+"""The only part with effects: it runs the stages it is given, drives the rollout's machine, and makes it safe.
+
+run.py       one run from its first event to its last, whatever happens in between
+executor.py  the owner of the log: every intent before its effect, every effect after it
+stages.py    gates and registration, which need nothing but rules and a registry
+rollout.py   feeds the machine with what is seen, and does what it asks for
+looks.py     measures both arms again and again, and judges them
+settle.py    promotion, and the way back to stable, verified or escalated
+"""
+
+from harness.engine.executor import Parts
+from harness.engine.run import run
+
+__all__ = ["Parts", "run"]

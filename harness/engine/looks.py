@@ -1,0 +1,97 @@
+"""Looks: measure both arms at fixed intervals, judge them by the rules, and say where the analysis stands.
+
+A look at ``t`` is taken after everything else of that instant, and sees only what clients saw in ``[t - window, t)``.
+"""
+
+from collections.abc import Callable
+
+from harness.analysis.limits import Tallies
+from harness.analysis.measure import Baselines, judge, unmeasured
+from harness.clock import Phase, instant, now_ns, sleep_until
+from harness.domain.analysis import AnalysisPolicy
+from harness.domain.event import ArmObserved, Measured, Observed
+from harness.domain.model import Role
+from harness.domain.rollout import AnalysisPhase
+from harness.domain.units import MINUTE
+from harness.engine.executor import Executor
+from harness.errors import BackendError
+from harness.protocols import Sample
+
+DEFAULT_EVERY_NS = MINUTE
+"""How often a rollout without analysis is looked at, for its report."""
+
+
+async def observe(executor: Executor) -> None:
+    """Look on without judging, until cancelled: before the candidate has traffic, or where nothing is to be judged."""
+    policy = executor.scenario.rollout.analysis
+    every, window = (policy.every_ns, policy.window_ns) if policy else (DEFAULT_EVERY_NS, DEFAULT_EVERY_NS)
+    begun = now_ns()
+    look = 0
+    while True:
+        look += 1
+        await _look_due(begun + look * every)
+        try:
+            await _observed(executor, window)
+        except BackendError:
+            # Nobody judges here: a figure that is missing from the picture is no reason to stop users' traffic.
+            continue
+
+
+async def analyse(executor: Executor, policy: AnalysisPolicy, report: Callable[[AnalysisPhase], None]) -> None:
+    """Look and judge, until cancelled; each look ends with a report of where the analysis stands."""
+    begun = now_ns()
+    tallies, baselines = Tallies(policy), Baselines()
+    try:  # where stable is about to lose all its traffic, this is the last that is seen of it
+        baselines.keep(await _observed(executor, policy.window_ns), policy, begun - executor.live_ns)
+    except BackendError:
+        baselines = Baselines()
+    look = 0
+    while True:
+        look += 1
+        at_ns = begun + look * policy.every_ns
+        await _look_due(at_ns)
+        try:
+            sample = await _observed(executor, policy.window_ns)
+            found = [judge(rule, sample, policy, baselines) for rule in policy.rules]
+            baselines.keep(sample, policy, at_ns - executor.live_ns)
+        except BackendError as error:
+            found = [unmeasured(rule, str(error)) for rule in policy.rules]
+        judged = []
+        for measurement in found:
+            failures = tallies.count(measurement, at_ns - executor.origin_ns)
+            executor.tell(
+                Measured,
+                measurement.rule,
+                measurement.metric,
+                measurement.verdict,
+                measurement.reason,
+                measurement.candidate,
+                measurement.stable,
+                measurement.bound,
+                {Role(role): count for role, count in measurement.requests.items()},
+                failures,
+            )
+            judged.append(executor.last)
+        report(tallies.phase(found, judged))
+
+
+async def _look_due(at_ns: int) -> None:
+    await sleep_until(at_ns)
+    await instant(Phase.MEASURE)
+
+
+async def _observed(executor: Executor, window_ns: int) -> Sample:
+    stop = now_ns()
+    sample = await executor.parts.metrics.sample(max(executor.live_ns, stop - window_ns), stop)
+    arms = {
+        role: ArmObserved(
+            weight=executor.weights.get(role, 0),
+            requests=arm.requests,
+            failed=arm.failed,
+            labelled=arm.labelled,
+            figures=arm.figures(),
+        )
+        for role, arm in sample.items()
+    }
+    executor.tell(Observed, window_ns, arms)
+    return sample

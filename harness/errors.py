@@ -1,0 +1,108 @@
+"""Every exception that harness raises on purpose.
+
+    HarnessError
+    ├── InputError               what the user gave is wrong: exit code 2
+    │   ├── ScenarioError        a scenario file, with all its problems and their places
+    │   ├── DataError            a data file or its schema
+    │   └── ArtifactError        a model file that cannot or must not be loaded
+    ├── BackendError             something the run depends on failed: exit code 3
+    │   ├── RegistryError
+    │   │   └── NotRegistered    there is no such model, alias or version
+    │   ├── RoutingError
+    │   └── ServingError
+    ├── Rejected                 a stage before deployment said no: the run ends `rejected`
+    ├── ClockError               virtual time cannot go on
+    │   └── Deadlock             everything waits and no timer is set
+    ├── RuleViolation            a rollout asked for what must never be; a defect of its strategy
+    └── LogError                 an event log that cannot be written or read: exit code 3
+
+Callers catch a branch of this tree. Each message says what to change.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class HarnessError(Exception):
+    """Anything that harness raises on purpose."""
+
+
+class InputError(HarnessError):
+    """What the user gave is wrong; the message says where and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in an input file, with its place.
+
+    >>> print(Problem("canary.yaml", 14, 9, "rollout.steps[2].weight is 120%; a weight is a share from 0% to 100%"))
+    canary.yaml:14:9: rollout.steps[2].weight is 120%; a weight is a share from 0% to 100%
+    """
+
+    file: str
+    line: int
+    """Counted from 1; 0 where the problem has no line (a missing file)."""
+    column: int
+    """Counted from 1."""
+    message: str
+
+    def __str__(self) -> str:
+        """The place as editors and compilers write it, then the message."""
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
+
+
+class ScenarioError(InputError):
+    """A scenario cannot be used; carries every problem found, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DataError(InputError):
+    """A data file or its schema cannot be used."""
+
+
+class ArtifactError(InputError):
+    """A model file cannot be loaded, or holds types that must not be loaded untrusted."""
+
+
+class BackendError(HarnessError):
+    """Something that the run depends on failed."""
+
+
+class RegistryError(BackendError):
+    """The model registry refused or lacks what was asked."""
+
+
+class NotRegistered(RegistryError):
+    """The model registry holds no such model, alias or version."""
+
+
+class RoutingError(BackendError):
+    """The router refused what was asked."""
+
+
+class ServingError(BackendError):
+    """The serving platform refused what was asked."""
+
+
+class Rejected(HarnessError):
+    """A stage before deployment said no; the message is the run's reason."""
+
+
+class ClockError(HarnessError):
+    """Virtual time cannot go on."""
+
+
+class Deadlock(ClockError):
+    """Everything waits and no timer is set; the message names the waiting tasks."""
+
+
+class RuleViolation(HarnessError):
+    """A rollout asked for what must never be (weights that do not sum to the whole, an arm that is not ready)."""
+
+
+class LogError(HarnessError):
+    """An event log cannot be written, or read; the message names its file, and the line."""

@@ -1,0 +1,1 @@
+"""The live view: where a run stands while it goes on, folded from the same events as its report."""

@@ -1,0 +1,254 @@
+"""The boundaries: what the engine asks of the world, one to three async methods each.
+
+A backend is a class that keeps one of these promises; it arrives by the entry point group ``harness.backends`` under
+the name ``KIND.WORD`` (``registry.memory``), and `harness.contracts` holds the checks that its author can run.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.domain.event import ArmTotals, Event, InputColumn
+from harness.domain.model import Revision, Role, TrainedModel
+from harness.domain.rollout import Weights
+from harness.domain.scenario import Scenario
+from harness.domain.units import SECOND
+from harness.seeds import Stream
+from harness.stats.histogram import Histogram
+
+IntArray = NDArray[np.int64]
+IntentId = str
+"""Names one intended effect; a second try with the same id finds what the first one did."""
+
+QUANTILES: Final[Mapping[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+"""Latency percentiles by metric name."""
+
+P = ParamSpec("P")
+E = TypeVar("E", bound=Event)
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+class Registry(Protocol):
+    """Versions of models, and aliases that name them."""
+
+    async def register(self, model: TrainedModel, intent: IntentId) -> Revision:
+        """Add a version; the same intent twice is one version."""
+        ...
+
+    async def resolve(self, name: str, alias: str) -> Revision:
+        """The version an alias names; NotRegistered where there is none."""
+        ...
+
+    async def set_alias(self, revision: Revision, alias: str) -> None:
+        """Let the alias name this version."""
+        ...
+
+    async def load(self, revision: Revision) -> TrainedModel:
+        """The model of a version."""
+        ...
+
+
+class Tracker(Protocol):
+    """Keeps what was trained with what, and how good it was."""
+
+    async def record(self, model: TrainedModel, intent: IntentId) -> None:
+        """Keep parameters, metrics and digests of a training run; the same intent twice is one run."""
+        ...
+
+
+# --- serving ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How many replicas of an arm are wanted, and how many may get traffic."""
+
+    wanted: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something changed in the environment that nobody here asked for."""
+
+    kind: str
+    """fault_began, fault_ended, replica_ready, replica_crashed."""
+    on: tuple[Role, ...]
+    text: str
+
+
+class Serving(Protocol):
+    """Runs the replicas of each arm."""
+
+    async def apply(self, replicas: Mapping[Role, int]) -> None:
+        """Want so many replicas of each arm; returns at once, `observe` tells when they are ready."""
+        ...
+
+    async def observe(self) -> Mapping[Role, Readiness]:
+        """Where each arm stands now."""
+        ...
+
+    async def probe(self, role: Role) -> bool:
+        """Send one request of our own to that arm: was it answered in time?"""
+        ...
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """Changes as they happen, until the platform stops; one reader."""
+        ...
+
+
+class Router(Protocol):
+    """Splits live traffic between the arms."""
+
+    async def apply(self, want: Weights) -> Weights:
+        """Put these weights in force; answers with those that are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSample:
+    """What one arm did in a window."""
+
+    requests: int
+    """Answers seen by clients in the window, failures included, refusals for want of room too."""
+    failed: int
+    errors: Mapping[str, int]
+    latency: Histogram
+    """Of what clients waited for: successes, errors, and time-outs at their full length; not refusals."""
+    arrivals: int
+    labelled: int
+    """Answers whose labels arrived in the window."""
+    quality: Mapping[str, float]
+    """Quality metrics from those labels; empty without any."""
+    span_ns: int
+    """How much of the window the arm was getting traffic; its rate is counted over that."""
+    gauges: Mapping[str, float]
+    """utilisation, queue_length, replicas_ready, drift_score, prediction_drift: those that are measured."""
+
+    def figures(self) -> dict[str, float | None]:
+        """Every metric of the window by name, in base units; None where nothing was there to measure."""
+        waited = self.latency.count
+        figures: dict[str, float | None] = {"mean": self.latency.mean_s if waited else None}
+        for name, quantile in QUANTILES.items():
+            figures[name] = self.latency.quantile(quantile) / SECOND if waited else None
+        figures["requests"] = float(self.requests)
+        figures["rate"] = self.arrivals * SECOND / self.span_ns if self.span_ns else None
+        figures["error_rate"] = self.failed / self.requests if self.requests else None
+        figures["success_rate"] = (self.requests - self.failed) / self.requests if self.requests else None
+        return {**figures, **self.quality, **self.gauges}
+
+
+Sample = Mapping[Role, ArmSample]
+
+
+class MetricSource(Protocol):
+    """Answers what the arms did. Times are those of the event loop, in nanoseconds."""
+
+    async def sample(self, start_ns: int, stop_ns: int) -> Sample:
+        """What was seen in ``[start, stop)``; never anything at or after ``stop``."""
+        ...
+
+    async def totals(self) -> Mapping[Role, ArmTotals]:
+        """What was seen since traffic began, conserved: arrived = succeeded + failed + in flight.
+
+        ``first_ns`` is in the event loop's time here; the log tells it since the run began.
+        """
+        ...
+
+    async def inputs(self, start_ns: int, stop_ns: int) -> tuple[InputColumn, ...]:
+        """The features of the requests in ``[start, stop)``, farthest drifted first; empty where they are not known."""
+        ...
+
+
+@runtime_checkable
+class Platform(Protocol):
+    """A place where both arms run: its serving side, its router and its metrics."""
+
+    realtime: bool
+    """Waits for the outside world, and so cannot run on virtual time."""
+
+    @property
+    def serving(self) -> Serving:
+        """Runs the replicas."""
+        ...
+
+    @property
+    def router(self) -> Router:
+        """Splits the traffic."""
+        ...
+
+    @property
+    def metrics(self) -> MetricSource:
+        """Tells what happened."""
+        ...
+
+    async def start(self, models: Mapping[Role, TrainedModel], population: "Population | None") -> None:
+        """Bring stable up with all traffic, as production stands before a rollout; users' requests begin."""
+        ...
+
+    async def stop(self) -> None:
+        """End traffic and free what `start` took."""
+        ...
+
+
+class Arrivals(Protocol):
+    """When requests come: open loop, fixed before any answer is seen."""
+
+    def times(self, start_ns: int, stop_ns: int, rng: Stream) -> IntArray:
+        """Arrival times in ``[start, stop)``, rising, in ns; any cut of the time line gives the same times."""
+        ...
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """The held-out rows: models are evaluated on them, and users' requests are drawn from them."""
+
+    rows: Any
+    """pandas DataFrame, one row per request that can be asked."""
+    target: Any
+    """numpy array of the true answers: 0/1 for classification (1 = positive), float64 for regression."""
+    known: Any = field(default=None, kw_only=True)
+    """What becomes known of each answer, where it is not the target: float64 like it, NaN where nothing ever does."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """What the stages of a run have found so far; each stage adds to it."""
+
+    scenario: Scenario
+    training: Population | None = None
+    """The rows models are trained on."""
+    population: Population | None = None
+    data_digest: str | None = None
+    models: Mapping[Role, TrainedModel] = field(default_factory=dict)
+    revisions: Mapping[Role, Revision] = field(default_factory=dict)
+
+    def having(self, **found: Any) -> "Case":
+        """The same with more found."""
+        return replace(self, **found)
+
+
+class Tell(Protocol):
+    """How a stage reports: the executor stamps the event with the time and appends it."""
+
+    def __call__(self, event: Callable[Concatenate[int, P], E], *args: P.args, **kwargs: P.kwargs) -> E:
+        """Append ``event(now, *args, **kwargs)``."""
+        ...
+
+
+class Stage(Protocol):
+    """One stage of the lifecycle before deployment."""
+
+    name: str
+
+    async def run(self, case: Case, tell: Tell) -> Case:
+        """Do the work and answer with what was found; `errors.Rejected` stops the run with a reason."""
+        ...

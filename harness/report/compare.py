@@ -1,0 +1,171 @@
+"""Two runs side by side: what each came to, where they differ, and what of their scenarios does. Pure."""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness.report import json, plots, sketch
+from harness.report import text as words
+from harness.report.result import Expectation, Gate, Result, RuleTally
+from harness.report.terminal import actual_text
+from harness.report.why import why
+
+NONE: Final = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing of both runs."""
+
+    name: str
+    a: str
+    b: str
+    difference: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the two differ, as far as they are shown."""
+        return self.a != self.b
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows of one kind."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs, ready to be shown."""
+
+    a: Result
+    b: Result
+    sentences: tuple[str, str]
+    sections: Sequence[Section]
+    diff: Sequence[str]
+    """A unified diff of the scenario files; empty where they are the same."""
+
+
+def compare(a: Result, b: Result) -> Comparison:
+    """Hold two runs side by side."""
+    sections = [
+        Section("Cost", list(_cost(a, b))),
+        Section("Expectations", _both(a.expectations, b.expectations, lambda each: each.text, _expectation)),
+        Section("Gates", _both(a.gates, b.gates, lambda each: each.text, _gate)),
+        Section("Analysis", _both(a.tallies, b.tallies, lambda each: each.rule, _tally)),
+        Section("What was run", list(_run(a, b))),
+    ]
+    return Comparison(a, b, (why(a), why(b)), [section for section in sections if section.rows], _diff(a, b))
+
+
+def as_json(compared: Comparison) -> dict[str, Any]:
+    """The comparison as a program reads it: both runs in the form of ``harness run --json``, and what differs."""
+    return {
+        "version": json.VERSION,
+        "same_events": compared.a.event_digest == compared.b.event_digest,
+        "runs": [json.plain(compared.a) | {"run": compared.a.run}, json.plain(compared.b) | {"run": compared.b.run}],
+        "differences": [
+            {"section": section.title, "name": row.name, "a": row.a, "b": row.b, "difference": row.difference}
+            for section in compared.sections
+            for row in section.rows
+            if row.changed
+        ],
+        "scenario_diff": list(compared.diff),
+    }
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _run(a: Result, b: Result) -> Iterator[Row]:
+    told: tuple[tuple[str, Callable[[Result], str]], ...] = (
+        ("scenario", lambda each: each.name),
+        ("outcome", lambda each: each.outcome_text),
+        ("passed", lambda each: "✓ yes" if each.passed else "✗ no"),
+        ("seed", lambda each: str(each.seed)),
+        ("overrides", lambda each: ", ".join(each.overrides) or NONE),
+        ("stable", lambda each: each.stable or NONE),
+        ("candidate", lambda each: each.candidate or NONE),
+        ("began", lambda each: each.started[:19].replace("T", " ") or NONE),
+        ("harness", lambda each: each.program or NONE),
+        ("digest of the events", lambda each: each.event_digest[:19]),
+    )
+    for name, of in told:
+        yield Row(name, of(a), of(b))
+
+
+def _cost(a: Result, b: Result) -> Iterator[Row]:
+    figures: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+        ("requests", "requests", words.count),
+        ("requests to the candidate", "candidate_requests", words.count),
+        ("its largest share", "candidate_share_max", words.share),
+        ("its bad answers", "bad_responses", words.count),
+        ("failed requests", "failed_requests", words.count),
+        ("detected after", "detected_after_s", words.span),
+        ("decided at", "decided_at_s", words.span),
+        ("simulated", "simulated_s", words.span),
+    )
+    for name, key, said in figures:
+        mine, theirs = getattr(a, key), getattr(b, key)
+        yield Row(name, said(mine), said(theirs), _difference(mine, theirs, said))
+
+
+def _difference(a: float | None, b: float | None, said: Callable[[float | None], str]) -> str:
+    if a is None or b is None or a == b:
+        return ""
+    if said is words.share:
+        return f"{'+' if b > a else '−'}{abs(b - a) * 100:.3g} points"
+    factor = f" (x{b / a:.3g})" if a > 0 and b > 0 else ""
+    return f"{'+' if b > a else '−'}{said(abs(b - a))}{factor}"
+
+
+def _both(a: Sequence[Any], b: Sequence[Any], key: Callable[[Any], str], said: Callable[[Any], str]) -> list[Row]:
+    """A row for whatever either run has, in the order of the first."""
+    mine, theirs = {key(each): said(each) for each in a}, {key(each): said(each) for each in b}
+    return [Row(name, mine.get(name, NONE), theirs.get(name, NONE)) for name in dict.fromkeys([*mine, *theirs])]
+
+
+def _expectation(expectation: Expectation) -> str:
+    return f"{'✓' if expectation.passed else '✗'} {actual_text(expectation)}"
+
+
+def _gate(gate: Gate) -> str:
+    return f"{'✓' if gate.passed else '✗'} {words.figure(gate.name, gate.value)}"
+
+
+def _tally(tally: RuleTally) -> str:
+    counts = {"passed": tally.passed, "failed": tally.failed, "incon.": tally.inconclusive, "error": tally.errors}
+    return ", ".join(f"{number:,} {what}" for what, number in counts.items() if number or what == "failed")
+
+
+def _diff(a: Result, b: Result) -> list[str]:
+    mine, theirs = (f"{each.path or each.name} ({each.run or 'no run'})" for each in (a, b))
+    return list(difflib.unified_diff(a.text.splitlines(), b.text.splitlines(), mine, theirs, lineterm=""))
+
+
+# --- plots ------------------------------------------------------------------------------------------------------------
+
+
+def frames(compared: Comparison) -> list[sketch.Frame]:
+    """Every plot that both or either run has, its curves in one frame."""
+    made: dict[str, list[tuple[str, plots.Plot]]] = {}
+    for side, result in (("a", compared.a), ("b", compared.b)):
+        for plot in plots.plots(result):
+            made.setdefault(plot.id, []).append((side, plot))
+    found = []
+    for sides in made.values():
+        first = sides[0][1]
+        curves = [
+            (f"{side} {line.kind}", plot.minutes, line.values)
+            for kind in ("stable", "candidate")  # the candidates come last, on top
+            for side, plot in sides
+            for line in plot.lines
+            if line.kind == kind
+        ]
+        found.append(
+            sketch.frame(first.title, curves, sketch.Labeller(first.unit), steps=first.stepped, zero=first.zero)
+        )
+    return [frame for frame in found if frame]

@@ -1,0 +1,214 @@
+"""The run's diary: each event that a person would want to read, in words, and those worth a line in every plot."""
+
+import re
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import Final
+
+from harness.domain import event as vocabulary
+from harness.domain.analysis import Verdict
+from harness.domain.event import Event
+from harness.domain.model import Role
+from harness.domain.rollout import Outcome
+from harness.domain.units import SECOND, duration_text, share_text
+from harness.report import text as words
+from harness.report.result import Mark
+
+PAUSE: Final = "pause"
+PLACED: Final = re.compile(r"(?:^|, )(?:at|on|until): [^,{}]*(?=,|$)")
+
+
+@singledispatch
+def tell(event: Event) -> str | None:
+    """What happened, in words; None where it says nothing to a person."""
+    del event
+    return None
+
+
+def mark(event: Event) -> tuple[Mark, str, str] | None:
+    """The marker that an event puts on the time line: what it stands for, a short label and the full text."""
+    match event:
+        case vocabulary.StepEntered(step=step, weight=weight) if not step.startswith(PAUSE):
+            return Mark.STEP, share_text(weight), f"step {event.index + 1}: {step}"
+        case vocabulary.StepHeld(reason=reason):
+            return Mark.HELD, "held", reason
+        case vocabulary.Noticed(kind="fault_began"):
+            return Mark.FAULT, event.text, f"fault begins on {_roles(event.on)}: {_effect(event.text)}"
+        case vocabulary.Noticed(kind="fault_ended"):
+            return Mark.FAULT_ENDED, event.text, f"fault ends on {_roles(event.on)}: {_effect(event.text)}"
+        case vocabulary.Noticed(kind="replica_crashed"):
+            return Mark.REPLICA, "crash", event.text
+        case vocabulary.Decided(outcome=outcome, reason=reason):
+            return Mark.DECISION, _said(outcome), reason
+    return None
+
+
+def _said(outcome: Outcome) -> str:
+    return outcome.value.replace("_", " ")
+
+
+def _effect(fault: str) -> str:
+    """A fault as the user wrote it, without the time and the arms that stand beside it anyway.
+
+    >>> _effect("at: 10m, on: all, drift: {column: age, shift: 1.5sd}, until: 20m")
+    'drift: {column: age, shift: 1.5sd}'
+    """
+    return PLACED.sub("", fault).strip(", ") or fault
+
+
+def _roles(on: tuple[Role, ...]) -> str:
+    return "both arms" if len(on) > 1 else on[0].value if on else "the environment"
+
+
+def _split(weights: Mapping[Role, int]) -> str:
+    return ", ".join(f"{role.value} {share_text(weight)}" for role, weight in weights.items())
+
+
+# --- the run and its stages -------------------------------------------------------------------------------------------
+
+
+@tell.register
+def _(event: vocabulary.RunStarted) -> str:
+    return f"run begins: {event.scenario}, seed {event.seed}, {event.clock} clock"
+
+
+@tell.register
+def _(event: vocabulary.StageStarted) -> str:
+    return f"stage {event.stage} begins"
+
+
+@tell.register
+def _(event: vocabulary.StageFinished) -> str:
+    detail = f": {event.detail}" if event.detail else ""
+    return f"stage {event.stage} ends, {event.status.replace('_', ' ')}{detail}"
+
+
+def _noted(notes: tuple[str, ...]) -> str:
+    return "".join(f"; {note}" for note in notes)
+
+
+@tell.register
+def _(event: vocabulary.DataChecked) -> str:
+    rows = f"{event.rows:,} rows of {words.plural(event.columns, 'column')}"
+    split = f"{event.train_rows:,} to train with, {event.test_rows:,} held out"
+    problems = f"; {words.plural(len(event.failures), 'violation')} of its schema" if event.failures else ""
+    return f"{event.source} read: {rows}, {split}{problems}{_noted(event.notes)}"
+
+
+@tell.register
+def _(event: vocabulary.ModelReady) -> str:
+    took = f" in {duration_text(event.takes_ns)}" if event.takes_ns else ""
+    return f"{event.role.value} {event.source.value}{took}: {event.algorithm}{_noted(event.notes)}"
+
+
+@tell.register
+def _(event: vocabulary.Evaluated) -> str:
+    known = {name: value for name, value in event.metrics.items() if value is not None}
+    return f"{event.role.value} on {event.rows:,} held-out rows: {words.figures(known)}"
+
+
+@tell.register
+def _(event: vocabulary.GateChecked) -> str:
+    return f"gate {event.text} {'passed' if event.passed else 'failed'} with {words.figure(event.name, event.value)}"
+
+
+@tell.register
+def _(event: vocabulary.Registered | vocabulary.Resolved) -> str:
+    return f"{event.role.value} is {event.name}:{event.version}"
+
+
+@tell.register
+def _(event: vocabulary.AliasSet) -> str:
+    return f"alias {event.alias} names {event.name}:{event.version}"
+
+
+# --- the rollout ------------------------------------------------------------------------------------------------------
+
+
+@tell.register
+def _(event: vocabulary.TrafficStarted) -> str:
+    return f"users' traffic begins: {_split(event.weights)}"
+
+
+@tell.register
+def _(event: vocabulary.ReplicasApplied) -> str:
+    return "replicas wanted: " + ", ".join(f"{role.value} {count}" for role, count in event.replicas.items())
+
+
+@tell.register
+def _(event: vocabulary.ReadyChanged) -> str:
+    return f"{event.role.value} has {event.ready} of {words.plural(event.wanted, 'replica')} ready"
+
+
+@tell.register
+def _(event: vocabulary.Noticed) -> str:
+    told = mark(event)
+    return told[2] if told else event.text
+
+
+@tell.register
+def _(event: vocabulary.StepEntered) -> str:
+    return f"step {event.index + 1}: {event.step}"
+
+
+@tell.register
+def _(event: vocabulary.StepHeld) -> str:
+    return f"held: {event.reason}"
+
+
+@tell.register
+def _(event: vocabulary.Routed) -> str:
+    return f"weights in force: {_split(event.weights)}"
+
+
+@tell.register
+def _(event: vocabulary.AnalysisStarted) -> str:
+    del event
+    return "analysis begins"
+
+
+@tell.register
+def _(event: vocabulary.AnalysisStopped) -> str:
+    del event
+    return "analysis ends"
+
+
+@tell.register
+def _(event: vocabulary.Measured) -> str | None:
+    return f"{event.rule} failed: {event.reason}" if event.verdict is Verdict.FAIL else None
+
+
+@tell.register
+def _(event: vocabulary.Decided) -> str:
+    return f"decided: {_said(event.outcome)}, {event.reason}"
+
+
+@tell.register
+def _(event: vocabulary.Interrupted) -> str:
+    return f"asked to stop by {event.by}"
+
+
+@tell.register
+def _(event: vocabulary.Verified) -> str:
+    done = "verified with all traffic" if event.passed else "could not be verified"
+    return f"{event.role.value} {done} (attempt {event.attempt}): {event.detail}"
+
+
+@tell.register
+def _(event: vocabulary.Escalated) -> str:
+    return f"escalated to a person: {event.reason}"
+
+
+@tell.register
+def _(event: vocabulary.RolledBack) -> str:
+    return f"{event.name}:{event.version} has all traffic again"
+
+
+@tell.register
+def _(event: vocabulary.Promoted) -> str:
+    return f"{event.name}:{event.version} is the new stable"
+
+
+@tell.register
+def _(event: vocabulary.RunEnded) -> str:
+    return f"run ends after {words.span(event.at_ns / SECOND)}: {_said(event.outcome)}"

@@ -1,0 +1,209 @@
+"""Where a run stands after the events seen so far: what the live view looks at, and what a result is made of."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import singledispatchmethod
+
+from harness.domain import event as vocabulary
+from harness.domain.event import ArmTotals, Event, Figures
+from harness.domain.model import Role
+from harness.domain.units import SECOND
+from harness.report.diary import mark, tell
+from harness.report.result import Data, Gate, Look, Marker, Model, Moment, Stage
+
+
+def figure(value: float | None) -> float | None:
+    """A figure as the log keeps it, so that events in memory and those read from their file fold alike."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")
+
+
+def kept(figures: Figures) -> dict[str, float | None]:
+    """Figures as the log keeps them."""
+    return {name: figure(value) for name, value in figures.items()}
+
+
+@dataclass(slots=True)
+class Folding:
+    """Where a run stands after the events seen so far."""
+
+    started: vocabulary.RunStarted | None = None
+    number: int = -1
+    now_ns: int = 0
+    stages: list[Stage] = field(default_factory=list)
+    data: Data | None = None
+    models: dict[Role, Model] = field(default_factory=dict)
+    revisions: dict[Role, str] = field(default_factory=dict)
+    gates: list[Gate] = field(default_factory=list)
+    traffic_ns: int | None = None
+    """When users' traffic began."""
+    weights: Mapping[Role, int] = field(default_factory=dict)
+    shares: list[tuple[int, int]] = field(default_factory=list)
+    """(instant, candidate's weight from then on)."""
+    exposed_ns: int | None = None
+    """When the candidate got its first user requests."""
+    ready: dict[Role, tuple[int, int]] = field(default_factory=dict)
+    step: vocabulary.StepEntered | None = None
+    held: list[str] = field(default_factory=list)
+    observed: list[vocabulary.Observed] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    decided: vocabulary.Decided | None = None
+    interrupted_by: str | None = None
+    verified: bool | None = None
+    escalated: list[str] = field(default_factory=list)
+    totals: Mapping[Role, ArmTotals] = field(default_factory=dict)
+    inputs: vocabulary.InputsSeen | None = None
+    ended: vocabulary.RunEnded | None = None
+    markers: list[Marker] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+
+    def see(self, number: int, event: Event) -> None:
+        """Take the next event of the log, and its sequence number."""
+        self.number, self.now_ns = number, event.at_ns
+        self._take(event)
+        words = tell(event)
+        if words:
+            self.moments.append(Moment(event.at_ns / SECOND, type(event).__name__, words))
+        marker = mark(event)
+        if marker and self.traffic_ns is not None:
+            self.markers.append(Marker(self.since_traffic_s(event.at_ns), *marker))
+
+    def since_traffic_s(self, at_ns: int) -> float:
+        """Seconds since users' traffic began."""
+        return (at_ns - (self.traffic_ns or 0)) / SECOND
+
+    @property
+    def candidate_weight(self) -> int:
+        """In force now."""
+        return self.weights.get(Role.CANDIDATE, 0)
+
+    # --- what each event changes ---
+
+    @singledispatchmethod
+    def _take(self, event: Event) -> None:
+        """Events without an effect on the result."""
+
+    @_take.register
+    def _(self, event: vocabulary.RunStarted) -> None:
+        self.started = event
+
+    @_take.register
+    def _(self, event: vocabulary.StageStarted) -> None:
+        self.stages.append(Stage(event.stage, event.at_ns / SECOND, None, "under way", "", 0.0))
+
+    @_take.register
+    def _(self, event: vocabulary.StageFinished) -> None:
+        at_s, wall_s = event.at_ns / SECOND, figure(event.wall_s) or 0.0
+        begun_s = next((stage.started_s for stage in reversed(self.stages) if stage.name == event.stage), at_s)
+        self.stages = [stage for stage in self.stages if stage.name != event.stage or stage.simulated_s is not None]
+        self.stages.append(Stage(event.stage, begun_s, at_s - begun_s, event.status, event.detail, wall_s))
+
+    @_take.register
+    def _(self, event: vocabulary.DataChecked) -> None:
+        rows = (event.rows, event.columns, event.train_rows, event.test_rows)
+        self.data = Data(event.source, *rows, missing=dict(event.missing), failures=tuple(event.failures))
+
+    @_take.register
+    def _(self, event: vocabulary.ModelReady) -> None:
+        params = {name: str(value) for name, value in event.params.items()}
+        self.models[event.role] = Model(event.role, event.source.value, event.algorithm, params, event.artifact_digest)
+
+    @_take.register
+    def _(self, event: vocabulary.Evaluated) -> None:
+        known = self.models.get(event.role) or Model(event.role, "", "", {}, "")
+        self.models[event.role] = replace(known, metrics=kept(event.metrics))
+
+    @_take.register
+    def _(self, event: vocabulary.GateChecked) -> None:
+        value, stable = figure(event.value), figure(event.stable)
+        self.gates.append(Gate(event.name, event.text, event.passed, value, stable, event.bound))
+
+    @_take.register
+    def _(self, event: vocabulary.Registered | vocabulary.Resolved) -> None:
+        self.revisions[event.role] = f"{event.name}:{event.version}"
+
+    @_take.register
+    def _(self, event: vocabulary.TrafficStarted) -> None:
+        self.traffic_ns = event.at_ns
+        self._in_force(event.at_ns, event.weights)
+
+    @_take.register
+    def _(self, event: vocabulary.Routed) -> None:
+        self._in_force(event.at_ns, event.weights)
+
+    def _in_force(self, at_ns: int, weights: Mapping[Role, int]) -> None:
+        self.weights = dict(weights)
+        self.shares.append((at_ns, self.candidate_weight))
+        if self.candidate_weight and self.exposed_ns is None:
+            self.exposed_ns = at_ns
+
+    @_take.register
+    def _(self, event: vocabulary.ReadyChanged) -> None:
+        self.ready[event.role] = (event.ready, event.wanted)
+
+    @_take.register
+    def _(self, event: vocabulary.StepEntered) -> None:
+        self.step = event
+
+    @_take.register
+    def _(self, event: vocabulary.StepHeld) -> None:
+        self.held.append(event.reason)
+
+    @_take.register
+    def _(self, event: vocabulary.Observed) -> None:
+        self.observed.append(event)
+
+    @_take.register
+    def _(self, event: vocabulary.Measured) -> None:
+        self.looks.append(
+            Look(
+                number=self.number,
+                at_s=self.since_traffic_s(event.at_ns),
+                rule=event.rule,
+                metric=event.metric,
+                verdict=event.verdict,
+                reason=event.reason,
+                candidate=figure(event.candidate),
+                stable=figure(event.stable),
+                bound=figure(event.bound),
+                requests=dict(event.requests),
+                failures=event.failures,
+                weight=self.candidate_weight,
+            )
+        )
+
+    @_take.register
+    def _(self, event: vocabulary.Decided) -> None:
+        self.decided = event
+
+    @_take.register
+    def _(self, event: vocabulary.Interrupted) -> None:
+        self.interrupted_by = event.by
+
+    @_take.register
+    def _(self, event: vocabulary.Verified) -> None:
+        self.verified = event.passed
+
+    @_take.register
+    def _(self, event: vocabulary.Escalated) -> None:
+        self.escalated.append(event.reason)
+
+    @_take.register
+    def _(self, event: vocabulary.RolledBack) -> None:
+        self.revisions.setdefault(Role.STABLE, f"{event.name}:{event.version}")
+
+    @_take.register
+    def _(self, event: vocabulary.Promoted) -> None:
+        self.revisions.setdefault(Role.CANDIDATE, f"{event.name}:{event.version}")
+
+    @_take.register
+    def _(self, event: vocabulary.Totalled) -> None:
+        self.totals = {role: replace(arm, figures=kept(arm.figures)) for role, arm in event.arms.items()}
+
+    @_take.register
+    def _(self, event: vocabulary.InputsSeen) -> None:
+        self.inputs = event
+
+    @_take.register
+    def _(self, event: vocabulary.RunEnded) -> None:
+        self.ended = event

@@ -1,0 +1,95 @@
+"""Several runs in a terminal: a table of those that are kept, and two of them side by side."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from harness.report import text as words
+from harness.report.compare import Comparison
+from harness.report.result import Result
+from harness.report.terminal import screen
+
+
+class Listed(Protocol):
+    """A run on disk, as it is listed."""
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+
+    @property
+    def scenario(self) -> str:
+        """The name of the folder above."""
+
+    @property
+    def result(self) -> Result | None:
+        """Its figures; None where its log cannot be read."""
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot."""
+
+
+def show_runs(runs: Sequence[Listed], *, color: bool = True) -> None:
+    """Print a line for each run, and what is wrong with logs that cannot be read."""
+    console = screen(color=color)
+    table = _table("", "run", "scenario", "outcome", "began (UTC)")
+    for name in ("detected after", "bad answers"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for run in runs:
+        result = run.result
+        if result is None:
+            table.add_row(Text("!", "magenta"), run.id, run.scenario, Text("unreadable", "magenta"), "", "", "")
+            continue
+        table.add_row(
+            Text("✓", "green") if result.passed else Text("✗", "bold red"),
+            run.id,
+            Text(run.scenario),
+            result.outcome_text,
+            result.started[:16].replace("T", " "),
+            words.span(result.detected_after_s),
+            words.count(result.bad_responses),
+        )
+    if runs:
+        console.print(table)
+    for run in runs:
+        if run.problem:
+            console.print(Text(run.problem, style="magenta"), soft_wrap=True)
+    console.print(Text(words.plural(len(runs), "run"), style="bold"))
+
+
+def as_json(run: Listed) -> dict[str, Any]:
+    """A run as a program reads it; what an unreadable log cannot say is null."""
+    result = run.result
+    keys = ("seed", "outcome", "passed", "started", "detected_after_s", "candidate_requests", "bad_responses")
+    figures = {key: getattr(result, key) if result else None for key in keys}
+    return {"run": run.id, "scenario": run.scenario, **figures, "problem": run.problem or None}
+
+
+def show_comparison(compared: Comparison, *, color: bool = True) -> None:
+    """Print two runs side by side."""
+    console = screen(color=color)
+    for side, result, sentence in zip("AB", (compared.a, compared.b), compared.sentences, strict=True):
+        console.print(Text(f"{side}  ", style="bold").append(f"{result.name}  {result.run}", style="bold cyan"))
+        console.print(Text(sentence))
+    for section in compared.sections:
+        console.print(Text(f"\n{section.title}", style="bold"))
+        differs = any(row.difference for row in section.rows)
+        table = _table("", "A", "B", *(["from A to B"] if differs else []))
+        for row in section.rows:
+            cells = [row.name, row.a, row.b, *([row.difference] if differs else [])]
+            table.add_row(*(Text(cell, style="bold" if row.changed else "") for cell in cells))
+        console.print(table)
+    console.print(Text("\nScenario", style="bold"))
+    for line in compared.diff or ["the same file, word for word"]:
+        console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")), soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table

@@ -1,0 +1,153 @@
+"""Why a run ended as it did, in one sentence."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from harness.domain.analysis import Verdict
+from harness.domain.model import Role
+from harness.report import text as words
+from harness.report.result import UNFINISHED, Gate, Look, Result
+
+BEYOND: Final[Mapping[str, str]] = {"<": "not below", "<=": "above", ">": "not above", ">=": "below"}
+"""How a figure lies to the bound of a rule that it fails."""
+
+
+def why(result: Result) -> str:
+    """One plain sentence: what became of the candidate, when, at what share of traffic, and on what evidence."""
+    say = SENTENCES.get(result.outcome or UNFINISHED)
+    return say(result) if say else f"{result.outcome_text.capitalize()}: {_clause(result.reason)}."
+
+
+def judged(look: Look) -> str:
+    """The figures of a look that failed, beside its bound.
+
+    A rule that joins several metrics speaks through its own reason.
+    """
+    rule = words.parts(look.rule)
+    if rule is None or look.candidate is None:
+        return f"{look.rule}: {_clause(look.reason)}"
+    metric, op, bound = rule
+    arms = f"{words.figure(metric, look.candidate)} on candidate"
+    if look.stable is not None:
+        arms += f" and {words.figure(metric, look.stable)} on stable"
+    limit = f"the bound {bound}"
+    if "stable" in bound and look.bound is not None:
+        limit = f"the bound {words.figure(metric, look.bound)} ({bound})"
+    return f"{metric} was {arms}, {BEYOND.get(op, 'beside')} {limit}"
+
+
+def gate_reason(gate: Gate) -> str:
+    """What a gate asked for, and what it got."""
+    rule = words.parts(gate.text)
+    bound = f"{rule[1]} {rule[2]}" if rule else gate.text
+    against = f", with {words.figure(gate.name, gate.stable)} on stable" if gate.stable is not None else ""
+    return f"{gate.name} is {words.figure(gate.name, gate.value)}, and the gate asks for {bound}{against}"
+
+
+def _clause(reason: str) -> str:
+    return reason.strip().rstrip(".") or "no reason was given"
+
+
+def _evidence(result: Result) -> str:
+    """The decisive looks, with how often their rule failed."""
+    said = []
+    for look in result.because[-1:]:
+        tally = next(tally for tally in result.tallies if tally.rule == look.rule)
+        times = tally.errors if look.verdict is Verdict.ERROR else tally.failed
+        said.append(f"{judged(look)}, on {times} of {words.plural(tally.looks, 'look')}")
+    return said[0] if said else _clause(result.reason)
+
+
+def _after_exposure(result: Result) -> str:
+    if result.exposed_at_s is None or result.decided_at_s is None:
+        return "before it got a request"
+    return f"{words.span(result.decided_at_s - result.exposed_at_s)} after its first request"
+
+
+def _at(result: Result) -> str:
+    return f"at {words.share(result.candidate_share_last)} of traffic"
+
+
+def _and_traffic(result: Result) -> str:
+    """Where traffic is now, for runs that did not end as planned."""
+    if not result.ended_on:
+        return "Traffic was never touched"
+    if result.ended_on.get(Role.CANDIDATE):
+        return f"The candidate still has {words.share(result.ended_on[Role.CANDIDATE] / 10_000)} of traffic"
+    return f"Stable has all traffic{', verified' if result.verified else ''}"
+
+
+def _rolled_back(result: Result) -> str:
+    if result.exposed_at_s is None:
+        return f"Rolled back before it got a request: {_evidence(result)}."
+    return f"Rolled back {_after_exposure(result)}, {_at(result)}: {_evidence(result)}."
+
+
+def _promoted(result: Result) -> str:
+    took = ""
+    if result.exposed_at_s is not None and result.decided_at_s is not None:
+        took = f" {words.span(result.decided_at_s - result.exposed_at_s)} after its first request"
+    if not result.analysis:
+        return f"Promoted{took}: every step was passed; no rule watched it."
+    looks, rules = len({look.at_s for look in result.analysis}), len(result.tallies)
+    failed = sum(tally.failed for tally in result.tallies)
+    found = [f"{failed:,} failed, within the limits" if failed else "none failed"]
+    found += [f"{n:,} inconclusive" for n in (sum(tally.inconclusive for tally in result.tallies),) if n]
+    found += [f"{n:,} could not be measured" for n in (sum(tally.errors for tally in result.tallies),) if n]
+    by = f"{words.plural(looks, 'look')} by {words.plural(rules, 'rule')}"
+    return f"Promoted{took}: of {words.plural(len(result.analysis), 'verdict')} ({by}) {', '.join(found)}."
+
+
+def _rejected(result: Result) -> str:
+    failed = [gate for gate in result.gates if not gate.passed]
+    if not failed:
+        return f"Rejected before deployment: {_clause(result.reason)}."
+    more = f"; {words.plural(len(failed) - 1, 'more gate')} failed" if len(failed) > 1 else ""
+    return f"Rejected before deployment: {gate_reason(failed[0])}{more}."
+
+
+def _paused(result: Result) -> str:
+    reason = result.held[-1] if result.held else result.reason
+    return f"Paused {_at(result)} when the horizon of {words.span(result.horizon_s)} came: {_clause(reason)}."
+
+
+def _kept_stable(result: Result) -> str:
+    return f"Ended as planned with all traffic on stable: {_clause(result.reason)}."
+
+
+def _aborted(result: Result) -> str:
+    by = f" by {result.interrupted_by}" if result.interrupted_by else ""
+    return f"Aborted{by} {_when(result)}: {_and_traffic(result).lower()}."
+
+
+def _failed(result: Result) -> str:
+    return f"Failed {_when(result)}, a person must look: {_clause((*result.escalated, result.reason)[0])}."
+
+
+def _error(result: Result) -> str:
+    return f"Ended by an error {_when(result)}: {_clause(result.reason)}. {_and_traffic(result)}."
+
+
+def _unfinished(result: Result) -> str:
+    open_stage = next((f" in stage {stage.name}" for stage in result.stages if stage.simulated_s is None), "")
+    return f"Unfinished: the log stops {_when(result)}{open_stage}, without an end; the run was cut off."
+
+
+def _when(result: Result) -> str:
+    if result.traffic_from_s is None:
+        return f"{words.span(result.simulated_s)} into the run, before any traffic"
+    at_s = result.decided_at_s if result.decided_at_s is not None else result.simulated_s - result.traffic_from_s
+    return f"{words.span(at_s)} after traffic began, {_at(result)}"
+
+
+SENTENCES: Final[Mapping[str, Callable[[Result], str]]] = {
+    "aborted": _aborted,
+    "error": _error,
+    "failed": _failed,
+    "kept_stable": _kept_stable,
+    "paused": _paused,
+    "promoted": _promoted,
+    "rejected": _rejected,
+    "rolled_back": _rolled_back,
+    UNFINISHED: _unfinished,
+}

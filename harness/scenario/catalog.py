@@ -1,0 +1,27 @@
+"""What is installed: the words that a scenario may use for algorithms, strategies and backends."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from harness.domain.model import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The words of what is installed; whoever assembles the program fills it."""
+
+    algorithms: Collection[str]
+    strategies: Collection[str]
+    backends: Mapping[str, Collection[str]]
+    """By kind: registry, tracker, serving, metrics."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """What an algorithm is for; one that is not told here is for any."""
+    parameters: Callable[[str], Collection[str]] | None = None
+    """The parameters that an algorithm takes; None: they are not checked when a scenario is read."""
+
+    trust_pickle: bool = False
+    """Whether a model file may be a pickle, which runs what it holds when it is loaded."""
+
+    def backend_words(self, kind: str) -> tuple[str, ...]:
+        """The words of a kind of backend, sorted."""
+        return tuple(sorted(self.backends.get(kind, ())))

@@ -1,0 +1,388 @@
+"""The request plane: what all requests between two control events meet, and what their clients saw of it.
+
+`advance` brings it up to a time, `take` gives what was seen since the last take; between the calls the control plane
+changes weights, replicas, faults and data levels, and a change holds for requests that arrive from then on. However
+time is cut into calls, the same requests meet the same fate to the nanosecond.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.domain.fault import Errors, Fault, LatencyAdd, LatencyFactor
+from harness.domain.service import Balancing, Service
+from harness.domain.units import SECOND, WHOLE
+from harness.seeds import stream
+from harness.sim import kernels as k
+from harness.sim.bits import WHOLE_SHARE
+from harness.sim.service import service_ns, table_of
+from harness.stats.histogram import BUCKETS, Histogram
+
+IntArray = NDArray[np.int64]
+
+A = TypeVar("A", bound=np.generic)
+
+NEVER: Final = 2**63 - 1
+LEVELS: Final = 16
+"""The most data levels there may be."""
+WINDOWS: Final = 50
+"""Where requests walk through the rows, each draws from this part of them: few enough to be of one time, and more than
+the handful that all requests of a minute would otherwise ask."""
+
+ERROR_KINDS: Final = {
+    "error": k.ERROR,
+    "timeout": k.TIMEOUT,
+    "rejected": k.REJECTED,
+    "crash": k.CRASH,
+    "no_replica": k.NO_REPLICA,
+}
+_POLICIES: Final = {
+    Balancing.RANDOM: k.RANDOM,
+    Balancing.ROUND_ROBIN: k.ROUND_ROBIN,
+    Balancing.TWO_CHOICES: k.TWO_CHOICES,
+    Balancing.LEAST_OUTSTANDING: k.LEAST_OUTSTANDING,
+}
+# No time-out is longer (146 years): arrival + time-out must fit into an int64.
+_LONGEST_NS: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """What was seen of one arm between two takes. All that is a count or a sum is exact."""
+
+    arrivals: int
+    """Requests that came to this arm; their outcomes may be seen later."""
+    ok: int
+    errors: Mapping[str, int]
+    """Failures by kind, those that occurred: error, timeout, rejected, crash, no_replica."""
+    latency: Histogram
+    """Of successes, errors and time-outs (at their full length)."""
+    wait_sum_ns: int
+    """Time in the queue of the requests that got a slot."""
+    wait_count: int
+    busy_ns: int
+    """Slots in service, integrated over the time since the last take, in slot-nanoseconds."""
+    answered: Mapping[int, IntArray] = field(default_factory=dict)
+    """Successes by data level, then row; levels that occurred."""
+    labelled: Mapping[int, IntArray] = field(default_factory=dict)
+    """Those of them that will get a label."""
+
+    @property
+    def failed(self) -> int:
+        """Failures of every kind."""
+        return sum(self.errors.values())
+
+
+class RequestPlane:
+    """Arms of replicas under requests; arms and replicas go by number, times are ns since traffic began."""
+
+    def __init__(self, state: k.State, services: Sequence[Service]) -> None:
+        self._state = state
+        self._flat = state
+        self._services = tuple(services)
+        self._rows: list[list[int]] = [[] for _ in services]
+        self._routable: list[set[int]] = [set() for _ in services]
+        self._backlog_ns = [0 for _ in services]
+        self.now_ns = 0
+        self._change()
+        for arm in range(len(services)):
+            self.set_level(arm, 0)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        seed: int,
+        services: Sequence[Service],
+        rows: int = 0,
+        label_share: float = 0.0,
+        walk_ns: int | None = None,
+    ) -> "RequestPlane":
+        """A plane without replicas, all weight on the first arm.
+
+        Args:
+            seed: Of the run; draws come from its streams ``requests/...``, addressed by the request's number.
+            services: The law of each arm; ``replicas`` and the start-up times are the control plane's affair.
+            rows: Rows of the data set that requests are drawn from; 0: no model in the loop.
+            label_share: Share of the answers that get a label.
+            walk_ns: Requests walk through the rows in their order, and are at the last after this; None: each draws
+                from all of them.
+
+        Raises:
+            InputError: A service time is none.
+        """
+        count = len(services)
+        blocks = -(-max(service.slots for service in services) // k.BLOCK)
+        ring = 1 << max(max(service.queue for service in services) - 1, 0).bit_length()
+        arms = np.zeros((count, k.ARM_COLUMNS), np.int64)
+        for arm, service in zip(arms, services, strict=True):
+            arm[k.SLOTS] = blocks * k.BLOCK
+            arm[k.QUEUE] = service.queue
+            arm[k.TIMEOUT_NS] = min(service.timeout_ns, _LONGEST_NS)
+            arm[k.POLICY] = _POLICIES[service.balancing]
+            arm[k.FIRST_NS] = -1
+        run = np.zeros(k.RUN_COLUMNS, np.int64)
+        run[k.LABEL_EDGE] = int(label_share * WHOLE_SHARE)
+        run[k.ROWS] = rows
+        run[k.WINDOW] = max(rows // WINDOWS, 1) if walk_ns and rows else rows
+        run[k.WALK_NS] = walk_ns or 0
+        run[k.RING_MASK] = ring - 1
+        keys = [stream(seed, f"requests/{purpose}").key64 for purpose in k.PURPOSES]
+        state = k.State(
+            run=run,
+            keys=np.array(keys, np.uint64),
+            edges=np.full(max(count - 1, 1), WHOLE_SHARE, np.int64),
+            arms=arms,
+            tables=np.stack([table_of(service.service_time) for service in services]),
+            faults=np.zeros((count, 1, k.FAULT_COLUMNS)),
+            routable=np.zeros((count, 1), np.int64),
+            replicas=np.zeros((0, k.FIRST_SLOT + blocks * k.BLOCK), np.int64),
+            rings=np.zeros((0, ring), np.int64),
+            counts=np.zeros((count, k.COUNTS), np.int64),
+            buckets=np.zeros((count, BUCKETS), np.int64),
+            cells=np.zeros((1, count, rows), np.int64),
+            spill=np.zeros((256, k.SPILL_COLUMNS), np.int64),
+        )
+        return cls(state, services)
+
+    # --- time ---
+
+    def advance(self, arrivals: IntArray, until_ns: int) -> None:
+        """Serve these requests, and record every outcome seen before ``until_ns``; a time gone by changes nothing.
+
+        Args:
+            arrivals: Times in ns, rising, in ``[now_ns, until_ns)``: all that come in it.
+            until_ns: The plane's new now.
+
+        Raises:
+            ValueError: An arrival is outside.
+        """
+        if arrivals.size and not self.now_ns <= arrivals[0] <= arrivals[-1] < until_ns:
+            raise ValueError(f"arrivals from {arrivals[0]} to {arrivals[-1]} are not in [{self.now_ns}, {until_ns})")
+        if until_ns <= self.now_ns:
+            return
+        rest = np.require(arrivals, np.int64, ["C", "W"])
+        while True:
+            rest = rest[k.advance(self._flat, rest, until_ns) :]
+            if not rest.size:
+                break
+            self._change(spill=_grown(self._state.spill, 0, 2 * len(self._state.spill)))
+        self.now_ns = until_ns
+
+    def take(self) -> tuple[Tally, ...]:
+        """What was seen of each arm since the last take."""
+        tallies = tuple(self._tally(arm) for arm in range(len(self._services)))
+        for array in (self._state.counts, self._state.buckets, self._state.cells):
+            array.fill(0)
+        return tallies
+
+    # --- what the control plane changes ---
+
+    def set_weights(self, weights: Sequence[int]) -> None:
+        """Split requests between the arms, in 1/10,000; ValueError where they do not sum to the whole."""
+        if len(weights) != len(self._services) or min(weights) < 0 or sum(weights) != WHOLE:
+            raise ValueError(f"weights {list(weights)}: {len(self._services)} shares that sum to {WHOLE} are wanted")
+        share = 0
+        for arm, weight in enumerate(weights[:-1]):
+            share += weight
+            self._state.edges[arm] = share * WHOLE_SHARE // WHOLE
+
+    def set_faults(self, arm: int, faults: Sequence[Fault]) -> None:
+        """Inject those that act on service: latency and errors, as strong as they are when a request arrives."""
+        rows = []
+        for fault in faults:
+            match fault.effect:
+                case LatencyFactor(factor):
+                    effect, magnitude = k.FACTOR, factor
+                case LatencyAdd(seconds):
+                    effect, magnitude = k.ADD, seconds * SECOND
+                case Errors(share):
+                    effect, magnitude = k.SHARE, share
+                case _:
+                    continue
+            ends_ns = NEVER if fault.until_ns is None else fault.until_ns
+            rows.append([fault.at_ns, fault.ramp_ns, ends_ns, effect, magnitude])
+        if len(rows) > self._state.faults.shape[1]:
+            self._change(faults=_grown(self._state.faults, 1, len(rows)))
+        self._state.faults[arm, : len(rows)] = np.reshape(rows, (len(rows), k.FAULT_COLUMNS))
+        self._state.arms[arm, k.FAULTS] = len(rows)
+
+    def set_level(self, arm: int, level: int) -> None:
+        """The data have drifted to this level; requests that arrive from now on are answered from it."""
+        if not 0 <= level < LEVELS:
+            raise ValueError(f"data level {level}; levels go from 0 to {LEVELS - 1}")
+        if level >= len(self._state.cells):
+            self._change(cells=_grown(self._state.cells, 0, level + 1))
+        _, arms, rows = self._state.cells.shape
+        self._state.arms[arm, k.FIRST_CELL] = (level * arms + arm) * rows
+
+    def replicas(self, arm: int) -> int:
+        """How many replicas the arm has a place for."""
+        return len(self._rows[arm])
+
+    def add_replica(self, arm: int, replica: int) -> None:
+        """Make places up to that number; they get no requests before they are started."""
+        while len(self._rows[arm]) <= replica:
+            row = sum(map(len, self._rows))
+            if row == len(self._state.replicas):
+                more = max(2 * row, 8)
+                self._change(replicas=_grown(self._state.replicas, 0, more), rings=_grown(self._state.rings, 0, more))
+            self._rows[arm].append(row)
+            self._empty(arm, row)
+
+    def start_replica(self, arm: int, replica: int, dies_at_ns: int = NEVER) -> None:
+        """Route requests to a replica from now on, empty as it is.
+
+        Args:
+            arm: The arm.
+            replica: Its number; a place is made for it.
+            dies_at_ns: When it will crash, if it will: requests that would be there any longer fail at that time. It
+                is known beforehand so that each request's fate is settled when it arrives.
+        """
+        self.add_replica(arm, replica)
+        row = self._rows[arm][replica]
+        self._empty(arm, row)
+        self._state.replicas[row, k.DIES] = dies_at_ns
+        self._route(arm, self._routable[arm] | {row})
+
+    def drain(self, arm: int, replica: int) -> None:
+        """Send it nothing more; it finishes what it has."""
+        self._route(arm, self._routable[arm] - {self._rows[arm][replica]})
+
+    def kill(self, arm: int, replica: int) -> None:
+        """It dies now: what it has in service or in its queue fails at this instant, and nothing more is sent to it.
+
+        A request whose answer is due at this very instant has it. What was to be seen later is still in the spill, so
+        nothing that was recorded has to be taken back.
+        """
+        row, now_ns = self._rows[arm][replica], self.now_ns
+        self.drain(arm, replica)
+        spill = self._state.spill[: self._state.run[k.FLYING]]
+        lost = np.flatnonzero((spill[:, k.AT] == row * self._state.replicas.shape[1]) & (spill[:, k.FINISH] > now_ns))
+        came_ns = spill[lost, k.FINISH] - spill[lost, k.LATENCY]
+        in_service = (spill[lost, k.WAIT] >= 0) & (came_ns + spill[lost, k.WAIT] < now_ns)
+        spill[lost, k.WAIT] = np.where(in_service, spill[lost, k.WAIT], k.NO_WAIT)
+        spill[lost, k.FINISH], spill[lost, k.LATENCY] = now_ns, now_ns - came_ns
+        spill[lost, k.TAG] = arm | k.CRASH << k.KIND_AT
+        slots = self._state.replicas[row, k.FIRST_SLOT : k.FIRST_SLOT + self._services[arm].slots]
+        self._state.counts[arm, k.WORK] -= int(np.maximum(slots - now_ns, 0).sum())
+        np.minimum(slots, now_ns, out=slots)
+
+    # --- what it answers ---
+
+    def first_request_ns(self, arm: int) -> int | None:
+        """When the arm's first request came; None: none has."""
+        first_ns = int(self._state.arms[arm, k.FIRST_NS])
+        return None if first_ns < 0 else first_ns
+
+    def probe(self, arm: int, draws: NDArray[np.uint64]) -> bool:
+        """Whether a request of our own, sent to that arm now, would be answered well and in time.
+
+        It meets what a user's would: a replica drawn at random, its queue, the service law, the faults in force, the
+        time-out. It is not counted and takes nobody's slot.
+
+        Args:
+            arm: The arm.
+            draws: Three random words: replica, service time, error.
+        """
+        routable, now_ns = sorted(self._routable[arm]), self.now_ns
+        if not routable:
+            return False
+        row = routable[int(draws[0] % np.uint64(len(routable)))]
+        start_ns = max(int(self._slots(arm, [row]).min()), now_ns)
+        if start_ns > now_ns and self._queue(row, now_ns) >= self._services[arm].queue:
+            return False
+        factor, added_ns, errors = k.in_force(self._flat, arm * k.ARM_COLUMNS, now_ns)
+        end_ns = start_ns + service_ns(self._flat.tables, arm, draws[1]) * factor + added_ns
+        if end_ns > min(now_ns + self._services[arm].timeout_ns, int(self._state.replicas[row, k.DIES])):
+            return False
+        return float(draws[2]) / 2**64 >= errors
+
+    def in_flight(self, arm: int) -> int:
+        """Requests that came and whose outcome has not been seen."""
+        flying = self._state.spill[: self._state.run[k.FLYING], k.TAG]
+        return int(np.count_nonzero(flying & 0xFF == arm))
+
+    def waiting(self, arm: int, at_ns: int) -> int:
+        """Requests in the queues of the arm's replicas, of those that have come."""
+        return sum(self._queue(row, at_ns) for row in self._rows[arm])
+
+    def busy_slots(self, arm: int, at_ns: int) -> int:
+        """Slots of the arm's replicas that are in service, on requests that have come."""
+        return int(np.count_nonzero(self._slots(arm, self._rows[arm]) > at_ns))
+
+    def idle_at_ns(self, arm: int, replica: int) -> int:
+        """When the replica has finished all it has taken on so far."""
+        return int(self._slots(arm, [self._rows[arm][replica]]).max())
+
+    def shortest_wait(self, arm: int, at_ns: int) -> int | None:
+        """How long a request would queue where it waits least, in ns; None where no replica would take it."""
+        waits = []
+        for row in self._routable[arm]:
+            free_ns = int(self._slots(arm, [row]).min())
+            full = free_ns > at_ns and self._queue(row, at_ns) >= self._services[arm].queue
+            if not full and self._state.replicas[row, k.DIES] > max(free_ns, at_ns):
+                waits.append(max(free_ns - at_ns, 0))
+        return min(waits, default=None)
+
+    # --- arrays ---
+
+    def _tally(self, arm: int) -> Tally:
+        counts: list[int] = self._state.counts[arm].tolist()
+        cells = {level: cell for level, cell in enumerate(self._state.cells[:, arm]) if counts[k.OK] and cell.any()}
+        backlog_ns = int(np.maximum(self._slots(arm, self._rows[arm]) - self.now_ns, 0).sum())
+        # What was begun, less what is still to be done of it: a slot is busy without a gap from now until it is free.
+        busy_ns = counts[k.WORK] + self._backlog_ns[arm] - backlog_ns
+        self._backlog_ns[arm] = backlog_ns
+        return Tally(
+            arrivals=counts[k.ARRIVALS],
+            ok=counts[k.OK],
+            errors={name: counts[kind] for name, kind in ERROR_KINDS.items() if counts[kind]},
+            latency=Histogram.of_counts(self._state.buckets[arm], counts[k.SUM]),
+            wait_sum_ns=counts[k.WAIT_SUM],
+            wait_count=counts[k.WAIT_COUNT],
+            busy_ns=busy_ns,
+            answered={level: cell & ((1 << k.HALF) - 1) for level, cell in cells.items()},
+            labelled={level: cell >> k.HALF for level, cell in cells.items()},
+        )
+
+    def _slots(self, arm: int, rows: Sequence[int]) -> IntArray:
+        """When the slots that are real fall free."""
+        return self._state.replicas[rows, k.FIRST_SLOT : k.FIRST_SLOT + self._services[arm].slots]
+
+    def _queue(self, row: int, at_ns: int) -> int:
+        _, head, tail = self._state.replicas[row, :3]
+        ring = self._state.rings[row]
+        return int(np.count_nonzero(ring[np.arange(head, tail) & (ring.size - 1)] > at_ns))
+
+    def _empty(self, arm: int, row: int) -> None:
+        self._state.replicas[row] = 0
+        self._state.replicas[row, k.DIES] = NEVER
+        self._state.replicas[row, k.RING] = row * self._state.rings.shape[1]
+        self._state.replicas[row, k.FIRST_SLOT + self._services[arm].slots :] = NEVER
+
+    def _route(self, arm: int, rows: set[int]) -> None:
+        if len(rows) > self._state.routable.shape[1]:
+            self._change(routable=_grown(self._state.routable, 1, 2 * len(rows)))
+        self._routable[arm] = rows
+        # The kernel takes its arrays flat: a replica is where its row begins.
+        width = self._state.replicas.shape[1]
+        self._state.routable[arm, : len(rows)] = [row * width for row in sorted(rows)]
+        self._state.arms[arm, k.ROUTABLE] = len(rows)
+
+    def _change(self, **arrays: NDArray[Any]) -> None:
+        """Take grown arrays into the state, and tell the arms where their parts of them begin."""
+        self._state = self._state._replace(**arrays)
+        self._flat = k.State._make(array.reshape(-1) for array in self._state)
+        for arm, columns in enumerate(self._state.arms):
+            columns[k.FIRST_ROUTABLE] = arm * self._state.routable.shape[1]
+            columns[k.FIRST_FAULT] = arm * self._state.faults[arm].size
+
+
+def _grown(array: NDArray[A], axis: int, length: int) -> NDArray[A]:
+    """A copy that is longer along an axis, with zeros in the new part."""
+    pad = [(0, length - array.shape[axis] if axis == here else 0) for here in range(array.ndim)]
+    return np.pad(array, pad)

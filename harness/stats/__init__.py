@@ -1,0 +1,1 @@
+"""Statistics on arrays: histograms, quantiles, tests. Numbers in, numbers out."""

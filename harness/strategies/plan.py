@@ -1,0 +1,175 @@
+"""The timeline of a policy, foreseen: when each step comes, how many requests it exposes, what its looks will rest on.
+
+Everything goes well in it: replicas start in their stated time, no look fails, no step is held.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from harness.domain.analysis import AnalysisPolicy, NoData
+from harness.domain.model import Role
+from harness.domain.rollout import Pause, SetWeight
+from harness.domain.scenario import Scenario
+from harness.domain.units import SECOND, WHOLE, duration_text, share_text
+
+Expected = Callable[[int, int], float]
+"""How many requests are expected in ``[start, stop)``, in ns since traffic began."""
+
+NEARLY: Final = 0.9
+"""So busy, servers have queues that any disturbance makes long."""
+PEAK_NS: Final = 10 * SECOND
+LAST_NS: Final = 3600 * SECOND
+"""How far beyond the promotion traffic is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step of the timeline."""
+
+    at_ns: int
+    """Since traffic began."""
+    step: str
+    weight: int
+    requests: float
+    """Expected at the candidate while the step lasts."""
+    looks: int
+    answers: float | None
+    """Expected at the candidate in one look's window; None without analysis."""
+    note: str
+
+    def as_text(self) -> tuple[str, ...]:
+        """The cells of a table."""
+        answers = "" if self.answers is None or not self.looks else f"{self.answers:,.0f}"
+        looks = str(self.looks) if self.looks else ""
+        requests = f"{self.requests:,.0f}" if self.requests else ""
+        return (
+            duration_text(self.at_ns), self.step, share_text(self.weight), requests, looks, answers, self.note,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What a rollout would do if all goes well."""
+
+    name: str
+    rows: tuple[Row, ...]
+    before_ns: int
+    """Training, in virtual time, before traffic begins."""
+    total_ns: int
+    """From the start of traffic to the promotion."""
+    remarks: tuple[str, ...]
+    overloads: tuple[str, ...]
+    """Where the servers cannot keep up, or hardly; with no fault at all."""
+
+    @property
+    def sentence(self) -> str:
+        """The policy in one line."""
+        requests = sum(row.requests for row in self.rows)
+        looks = sum(row.looks for row in self.rows)
+        before = f" after {duration_text(self.before_ns)} of training" if self.before_ns else ""
+        return (
+            f"promoted {duration_text(self.total_ns)} after traffic began{before}, if all goes well; "
+            f"{looks} looks, about {requests:,.0f} requests answered by the candidate until then"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {"version": 1, "sentence": self.sentence, **asdict(self)}
+
+
+def timeline(scenario: Scenario, expected: Expected, mean_s: Mapping[Role, float]) -> Timeline:
+    """Foresee a scenario's rollout.
+
+    Args:
+        scenario: whose policy.
+        expected: its traffic.
+        mean_s: how long a request is served on average, by arm, in seconds.
+    """
+    policy, analysis = scenario.rollout, scenario.rollout.analysis
+    at_ns = scenario.service[Role.CANDIDATE].startup_ns
+    rows = [Row(0, "replicas start", 0, 0.0, 0, None, "")]
+    weight, begun = 0, at_ns
+    for step in policy.steps:
+        if isinstance(step, SetWeight):
+            weight = step.weight
+            rows.append(Row(at_ns, str(step), weight, 0.0, 0, None, ""))
+            continue
+        rows.append(_pause(step, at_ns, weight, begun, analysis, expected))
+        at_ns += step.duration_ns
+    rows.append(Row(at_ns, "promote", WHOLE, 0.0, 0, None, ""))
+    before = scenario.model.stable.duration_ns + scenario.model.candidate.duration_ns
+    overloads = tuple(_overloads(scenario, rows, expected, mean_s))
+    remarks = (*_remarks(scenario, rows, at_ns - begun, before), *overloads)
+    return Timeline(scenario.name, tuple(rows), before, at_ns, remarks, overloads)
+
+
+def _pause(
+    step: Pause, at_ns: int, weight: int, begun: int, analysis: AnalysisPolicy | None, expected: Expected
+) -> Row:
+    share = weight / WHOLE
+    stop = at_ns + step.duration_ns
+    requests = share * expected(at_ns, stop)
+    if analysis is None or not weight:
+        return Row(at_ns, str(step), weight, requests, 0, None, "")
+    looks = (stop - begun) // analysis.every_ns - (at_ns - begun) // analysis.every_ns
+    window = min(analysis.window_ns, step.duration_ns)
+    answers = share * expected(stop - window, stop)
+    note = "too few to judge by" if answers < analysis.min_requests else ""
+    return Row(at_ns, str(step), weight, requests, looks, answers, note)
+
+
+def _remarks(scenario: Scenario, rows: list[Row], length_ns: int, before_ns: int) -> list[str]:
+    analysis, remarks = scenario.rollout.analysis, []
+    if analysis is None:
+        return ["nothing is judged: this policy has no analysis"]
+    if scenario.labels:
+        first = scenario.labels.delay_ns
+        told = f"the first labels come {duration_text(first)} after the first answers"
+        remarks.append(told + (": never, in this policy" if first >= length_ns else ""))
+    if any(row.note for row in rows if row.answers is not None):
+        least = f"where a look finds fewer than {analysis.min_requests} answers (min_requests)"
+        remarks.append(f"{least}, no_data: {analysis.no_data} decides{_held(analysis)}")
+    if any(not row.looks and isinstance(row.answers, float) for row in rows):
+        remarks.append("some pauses are shorter than the time between two looks")
+    bare = [
+        str(step)
+        for step, then in zip(scenario.rollout.steps, [*scenario.rollout.steps[1:], None], strict=True)
+        if isinstance(step, SetWeight) and not isinstance(then, Pause)
+    ]
+    if bare:
+        what = "held until every rule has passed on it" if analysis.no_data is NoData.HOLD else "left unjudged"
+        remarks.append(f"no pause after {', '.join(bare)}: {what}")
+    horizon = scenario.horizon_ns
+    if before_ns + rows[-1].at_ns > horizon:
+        remarks.append(f"the horizon ({duration_text(horizon)}) comes before the end")
+    return remarks
+
+
+def _overloads(scenario: Scenario, rows: list[Row], expected: Expected, mean_s: Mapping[Role, float]) -> Iterator[str]:
+    """For each arm the busiest stretch of the timeline, where it asks for nearly all that the arm's slots can do."""
+    begins = [(row.at_ns, row.weight) for row in rows]
+    ends = [*pairwise(begins), (begins[-1], (begins[-1][0] + LAST_NS, 0))]
+    for role in (Role.STABLE, Role.CANDIDATE):
+        service = scenario.service[role]
+        servers = service.replicas * service.slots
+        asked = 0.0
+        for (at_ns, weight), (until_ns, _) in ends:
+            share = (weight if role is Role.CANDIDATE else WHOLE - weight) / WHOLE
+            asked = max(asked, share * _peak(expected, at_ns, until_ns))
+        busy = asked * mean_s[role] / servers
+        if busy >= NEARLY:
+            has = f"its {service.replicas} replicas of {service.slots} slots serve {servers / mean_s[role]:.3g}/s"
+            told = "queues grow until requests fail" if busy >= 1 else f"{busy:.0%} busy, with long queues"
+            yield f"{role} is asked up to {asked:.3g}/s and {has}: {told}"
+
+
+def _peak(expected: Expected, at_ns: int, until_ns: int) -> float:
+    """The highest rate over ten seconds of a stretch, in 1/s."""
+    cuts = [*range(at_ns, until_ns, PEAK_NS), until_ns]
+    return max((expected(start, stop) / (stop - start) * SECOND for start, stop in pairwise(cuts)), default=0.0)
+
+
+def _held(analysis: AnalysisPolicy) -> str:
+    return ": the step is not left" if analysis.no_data is NoData.HOLD else ""

@@ -1,0 +1,1 @@
+"""Training and evaluation of real models, and the files they are kept in."""

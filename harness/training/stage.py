@@ -1,0 +1,181 @@
+"""The stages ``train`` and ``evaluate``: two real models, and how good they are on rows they have not seen."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from harness.clock import is_virtual, now_ns, sleep_until
+from harness.data.split import Rows
+from harness.domain.event import Evaluated, ModelReady
+from harness.domain.model import ArtifactPlan, RegisteredPlan, Role, Source, Task, TrainedModel, TrainPlan
+from harness.errors import DataError, InputError, NotRegistered
+from harness.protocols import Case, Registry, Tell
+from harness.seeds import stream
+from harness.training import artifact
+from harness.training.algorithms import effective
+from harness.training.brought import brought, check_fits
+from harness.training.cache import ModelCache, shared, training_key
+from harness.training.evaluate import evaluate
+from harness.training.faults import training_rows
+from harness.training.fit import fit, unfitted
+
+ROLES: Final = (Role.STABLE, Role.CANDIDATE)
+
+
+class Train:
+    """Trains the models, or takes them from a file or the registry; stable first, then the candidate.
+
+    On virtual time each takes its stated duration; on real time it takes what it takes. What the registry already names
+    `stable` is in service: stable is taken from there, whatever the scenario would train.
+
+    Args:
+        registry: where models that an alias names come from.
+        cache: a folder in which trained models are kept from run to run, or a cache; None: no folder. Stages of one
+            process with the same folder share what they have trained.
+    """
+
+    name = "train"
+
+    def __init__(self, registry: Registry | None = None, cache: Path | ModelCache | None = None) -> None:
+        self._registry = registry
+        self._cache = cache if isinstance(cache, ModelCache) else shared(cache)
+        self.notes: tuple[str, ...] = ()
+        """After `run`: what scikit-learn warned of while models were trained or read."""
+
+    async def run(self, case: Case, tell: Tell) -> Case:
+        """Answer with both models.
+
+        Raises:
+            InputError: an algorithm, a parameter, a training fault or a model file cannot be used.
+            RegistryError: the registry lacks what a plan names.
+        """
+        models = dict(case.models)
+        told: list[str] = []
+        for role in ROLES:
+            notes: list[str] = []
+            began_ns = now_ns()
+            plan = case.scenario.model.of(role)
+            reused = False
+            match plan:
+                case TrainPlan():
+                    served = await self._in_service(case, notes) if role is Role.STABLE else None
+                    if served:
+                        plan = RegisteredPlan(Role.STABLE.value)
+                        models[role] = served
+                    else:
+                        models[role], reused = self._train(case, role, plan, notes)
+                case ArtifactPlan():
+                    models[role] = _from_file(case, role, plan, notes)
+                case RegisteredPlan():
+                    models[role] = await self._from_registry(case, role, plan)
+            if is_virtual():
+                await sleep_until(began_ns + plan.duration_ns)
+            model = models[role]
+            tell(
+                ModelReady,
+                role=role,
+                source=model.source,
+                algorithm=model.algorithm,
+                params=model.params,
+                artifact_digest=model.artifact_digest,
+                data_digest=model.data_digest,
+                takes_ns=plan.duration_ns,
+                notes=tuple(notes),
+                reused=reused,
+            )
+            told += notes
+        self.notes = tuple(told)
+        _same_task(models[Role.STABLE], models[Role.CANDIDATE])
+        return case.having(models=models)
+
+    def _train(self, case: Case, role: Role, plan: TrainPlan, notes: list[str]) -> tuple[TrainedModel, bool]:
+        scenario = case.scenario
+        if case.training is None:
+            raise InputError(f"model.{role} is to be trained, but the scenario has no model.data")
+        population = case.training
+        rows = (
+            population if isinstance(population, Rows) else Rows(population.rows, population.target, _plain(population))
+        )
+        rows = training_rows(rows, scenario.faults, role, scenario.seed)
+        params = effective(plan.algorithm, plan.params, stream(scenario.seed, f"training/{role}").integer())
+        pipeline = unfitted(plan.algorithm, params, rows)
+        fitted, reused = self._cache.get(training_key(pipeline, rows), lambda: fit(plan.algorithm, pipeline, rows))
+        notes += fitted.notes
+        model = TrainedModel(
+            name=scenario.model.name,
+            role=role,
+            source=Source.TRAINED,
+            algorithm=plan.algorithm,
+            params=params,
+            estimator=fitted.estimator,
+            task=Task.CLASSIFICATION if rows.classes else Task.REGRESSION,
+            features=tuple(str(name) for name in rows.rows.columns),
+            classes=rows.classes,
+            artifact_digest=fitted.digest,
+            data_digest=case.data_digest,
+        )
+        return model, reused
+
+    async def _in_service(self, case: Case, notes: list[str]) -> TrainedModel | None:
+        """The model that an earlier run left in service; None where the registry names none."""
+        name, alias = case.scenario.model.name, Role.STABLE.value
+        if self._registry is None:
+            return None
+        try:
+            revision = await self._registry.resolve(name, alias)
+        except NotRegistered:
+            return None
+        try:
+            model = await self._from_registry(case, Role.STABLE, RegisteredPlan(alias))
+        except DataError as error:
+            raise DataError(
+                f"{error}; the registry names {revision} {alias}, so it was not trained: "
+                "give model.name a name of its own, or name another registry"
+            ) from error
+        notes.append(f"not trained: the registry names {revision} {alias}")
+        return model
+
+    async def _from_registry(self, case: Case, role: Role, plan: RegisteredPlan) -> TrainedModel:
+        if self._registry is None:
+            raise InputError(f"model.{role} is to come from the registry, but there is none")
+        name = case.scenario.model.name
+        revision = await self._registry.resolve(name, plan.alias)
+        model = replace(await self._registry.load(revision), name=name, role=role, source=Source.REGISTERED)
+        return check_fits(model, case.population, str(revision)) if case.population else model
+
+
+def _from_file(case: Case, role: Role, plan: ArtifactPlan, notes: list[str]) -> TrainedModel:
+    scenario = case.scenario
+    model = brought(artifact.load(Path(plan.path), notes, pickled=plan.pickled), scenario.model.name, role, plan.path)
+    return check_fits(model, case.population, plan.path) if case.population else model
+
+
+def _plain(population: object) -> tuple[str, ...]:
+    """The labels of rows that come without: 0 and 1 for integers, none for floats."""
+    return ("0", "1") if population.target.dtype.kind in "iub" else ()  # type: ignore[attr-defined]
+
+
+def _same_task(stable: TrainedModel, candidate: TrainedModel) -> None:
+    if stable.task is not candidate.task:
+        raise InputError(f"stable is a model for {stable.task} and the candidate one for {candidate.task}")
+
+
+class Evaluate:
+    """Measures both models on the held-out rows; without data there is nothing to measure on."""
+
+    name = "evaluate"
+
+    async def run(self, case: Case, tell: Tell) -> Case:
+        """Answer with the models and their metrics.
+
+        Raises:
+            ArtifactError: a model cannot answer the rows.
+        """
+        if case.population is None:
+            return case
+        models = dict(case.models)
+        for role in ROLES:
+            metrics = evaluate(models[role], case.population)
+            tell(Evaluated, role=role, rows=len(case.population.rows), metrics=metrics)
+            models[role] = replace(models[role], metrics=metrics)
+        return case.having(models=models)

@@ -1,0 +1,121 @@
+"""Secrets that are set in variables are in nothing that the program writes: it succeeds, fails or errs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli.suite import Task, rehearse_one
+from harness.domain.event import RunEnded
+from harness.domain.secrets import mask, secrets_in
+from harness.errors import BackendError
+from tests.cli.conftest import SCENARIOS
+
+SECRETS = {
+    "MLFLOW_TRACKING_PASSWORD": "pw-of-mlflow-81",
+    "MLFLOW_TRACKING_TOKEN": "tok/en+of=mlflow-82",
+    "AWS_SECRET_ACCESS_KEY": 'aws"secret\\of-83',
+    "OUR_API_KEY": "api-key-of-84",
+    "MLFLOW_TRACKING_URI": "http://someone:pw-in-uri-85@127.0.0.1:9/",
+    "HARNESS_JSON": "http://someone:pw-in-uri-86@127.0.0.1/none/x.json",
+}
+PARTS = ("of-mlflow", "of=mlflow", "of-83", "of-84", "pw-in-uri")
+HEALTHY = SCENARIOS / "gate_rejected.yaml"
+
+
+def leaks(folder: Path, *texts: str) -> list[str]:
+    """Where a part of a secret can be read: in texts, or in a file below a folder, its name included."""
+    found = [f"output {number}: {part}" for number, text in enumerate(texts) for part in PARTS if part in text]
+    for file in folder.rglob("*"):
+        content = file.read_bytes() if file.is_file() else b""
+        found += [f"{file}: {part}" for part in PARTS if part.encode() in content or part in file.name]
+    return found
+
+
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "events.jsonl").write_bytes(b"\x00 pw-of-mlflow-81")
+    assert leaks(tmp_path, "an api-key-of-84")[0].startswith("output 0")
+    assert len(leaks(tmp_path, "an api-key-of-84")) == 2
+
+
+CASES = {
+    "passes": ([HEALTHY], {}, 0),
+    "fails": ([HEALTHY, "--set", "expect=[outcome == promoted]"], {}, 1),
+    "errs": ([HEALTHY, "--set", "model.data.target=TotalCharges"], {}, 2),
+    "cannot keep runs": ([HEALTHY, "--report", "/dev/null/x"], {}, 2),
+    "has a wrong variable": ([HEALTHY], {"HARNESS_WORKERS": "postgresql://me:pw-in-uri-87@db/x"}, 2),
+    "writes to a URI": ([HEALTHY], {"HARNESS_JSON": SECRETS["HARNESS_JSON"]}, 2),
+}
+
+
+@pytest.mark.parametrize(("words", "more", "code"), CASES.values(), ids=CASES)
+def test_no_secret_is_written(words: list[object], more: dict[str, str], code: int, tmp_path: Path) -> None:
+    variables = {key: value for key, value in SECRETS.items() if key != "HARNESS_JSON"} | more
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", *map(str, words), "--verbose"], cwd=tmp_path, text=True,
+        capture_output=True, check=False, env=os.environ | variables | {"PYTHONPATH": str(SCENARIOS.parent)},
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert leaks(tmp_path, done.stdout, done.stderr) == []
+
+
+def test_config_shows_none(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "config"], cwd=tmp_path, text=True, capture_output=True, check=False,
+        env=os.environ | SECRETS | {"PYTHONPATH": str(SCENARIOS.parent)},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "HARNESS_JSON" in done.stdout
+    assert leaks(tmp_path, done.stdout, done.stderr) == []
+
+
+@pytest.mark.parametrize("defect", [False, True])
+def test_what_a_backend_says_in_its_error_is_masked_everywhere(
+    defect: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend's own message may hold anything: it goes through the log to every report, and to the terminal."""
+    from fakes.registry import MemoryRegistry
+    from harness import app
+    from harness.report import json as report_json
+
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    said = "no answer from http://me:pw-in-uri-88@db:1/x?token=tok-of-84; tried " + ", ".join(SECRETS.values())
+
+    class Leaky(MemoryRegistry):
+        async def register(self, *_: object) -> object:
+            raise ValueError(said) if defect else BackendError(said)
+
+    scenario = app.load_scenario(SCENARIOS / "canary_healthy.yaml")
+    options = app.Options(reports=tmp_path / "reports", registry=Leaky(), cache=False)
+    done = rehearse_one(Task(scenario, options, live=False, quiet=True, no_color=True))
+    assert done.result.outcome == "error"
+    assert "no answer from http://***@db:1/x?token=***" in (done.error if defect else done.result.reason)
+    told = json.dumps(report_json.suite([done.result], []))
+    assert leaks(tmp_path, done.error, told) == []
+    (log,) = tmp_path.glob("reports/canary-healthy/2*/events.jsonl")
+    assert "no answer from http://***@db:1/" in log.read_text()
+    assert (log.parent / "report.html").is_file()
+
+
+def test_a_mask_leaves_alone_what_is_no_secret() -> None:
+    text = 'see https://example.org/a?x=1, mail me@example.org; {"path": "a/b@c", "token_count": 3}'
+    assert mask(text, ()) == text
+    assert secrets_in({"API_TOKEN": "abc", "HOME": "long enough to be one", "X_TOKEN_FILE": "/run/secrets/x"}) == ()
+
+
+def test_the_log_stays_one_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness import log
+    from harness.domain.rollout import Outcome
+
+    monkeypatch.setenv("MY_PASSWORD", 'quo"te\\back\nline')
+    with_secret = log.EventLog(tmp_path / "events.jsonl")
+    ended = RunEnded(0, Outcome.ERROR, 'said quo"te\\back\nline twice', {})
+    with_secret.append(ended)
+    with_secret.close()
+    (read,) = log.read(tmp_path / "events.jsonl").of(RunEnded)
+    assert read.reason == "said *** twice"

@@ -1,0 +1,18 @@
+"""Under HARNESS_REQUIRE_ALL=1 a test that skips has failed: somewhere every test must run."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tests.requires import ALL
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Turn a skip into a failure where all are required."""
+    report = yield
+    if ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"HARNESS_REQUIRE_ALL=1, but this test was skipped: {report.longrepr[-1]}"
+    return report

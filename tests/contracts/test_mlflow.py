@@ -1,0 +1,255 @@
+"""MLflow keeps the promises of a registry and a tracker: on SQLite, and against a real server over HTTP."""
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from harness.clock import run_virtual
+from harness.contracts import REGISTRY_CHECKS, check_tracker, sample_model
+from harness.domain.model import Revision
+from harness.errors import NotRegistered, RegistryError
+from tests import requires
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: a new one costs seconds of migrations, a copy nothing."""
+    requires.module("mlflow")
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path = tmp_path_factory.mktemp("template") / "registry.db"
+    SqlAlchemyStore(f"sqlite:///{path}", path.with_name("registry-artifacts").as_uri()).engine.dispose()
+    return path
+
+
+@pytest.fixture
+def stores(template: Path, tmp_path: Path) -> Callable[[], str]:
+    numbers = itertools.count()
+
+    def new() -> str:
+        path = tmp_path / f"store{next(numbers)}" / "registry.db"
+        path.parent.mkdir()
+        shutil.copy(template, path)
+        return f"sqlite:///{path}"
+
+    return new
+
+
+@pytest.fixture(autouse=True)
+def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever is done, nothing is left in the current folder."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    yield
+    assert not list(here.iterdir())
+
+
+def registry(uri: str) -> Any:
+    from harness.backends.mlflow import MlflowRegistry
+
+    return MlflowRegistry(uri)
+
+
+def tracker(uri: str) -> Any:
+    from harness.backends.mlflow import MlflowTracker
+
+    return MlflowTracker(uri)
+
+
+def client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def count(uri: str) -> int:
+    experiments = [each.experiment_id for each in client(uri).search_experiments()]
+    return len(client(uri).search_runs(experiments))
+
+
+# --- SQLite -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REGISTRY_CHECKS)
+async def test_on_sqlite_the_registry_keeps_every_promise(name: str, stores: Callable[[], str]) -> None:
+    await REGISTRY_CHECKS[name](registry(stores()))
+
+
+@pytest.mark.parametrize("name", REGISTRY_CHECKS)
+def test_on_virtual_time_it_keeps_them_too(name: str, stores: Callable[[], str]) -> None:
+    run_virtual(REGISTRY_CHECKS[name], registry(stores()))
+
+
+async def test_on_sqlite_the_tracker_keeps_its_promises(stores: Callable[[], str]) -> None:
+    uri = stores()
+    await check_tracker(lambda: tracker(uri), lambda _: count(uri))
+
+
+async def test_a_trackers_run_is_the_run_of_the_version(stores: Callable[[], str]) -> None:
+    uri, model = stores(), sample_model(1)
+    await tracker(uri).record(model, "rehearsal/1")
+    revision = await registry(uri).register(model, "rehearsal/2")
+    assert count(uri) == 1
+    version = client(uri).get_model_version(revision.name, str(revision.version))
+    run = client(uri).get_run(version.run_id)
+    assert run.data.metrics == model.metrics
+    assert run.data.params == {name: str(value) for name, value in model.params.items()}
+    assert run.info.status == "FINISHED"
+
+
+async def test_everything_known_of_a_model_comes_back(stores: Callable[[], str]) -> None:
+    uri, model = stores(), sample_model(3)
+    revision = await registry(uri).register(model, "intent")
+    loaded = await registry(uri).load(revision)
+    for what in ("role", "algorithm", "params", "task", "features", "classes", "data_digest", "metrics"):
+        assert getattr(loaded, what) == getattr(model, what), what
+
+
+async def test_an_artifact_that_someone_changed_is_not_loaded(stores: Callable[[], str]) -> None:
+    uri = stores()
+    revision = await registry(uri).register(sample_model(1), "one")
+    await registry(uri).register(sample_model(2), "two")
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    mine, theirs = [
+        next(folder.rglob(f"{client(uri).get_model_version(revision.name, number).run_id}/**/model.skops"))
+        for number in ("1", "2")
+    ]
+    shutil.copy(theirs, mine)
+    with pytest.raises(RegistryError, match="not what was registered"):
+        await registry(uri).load(revision)
+    mine.write_bytes(b"no archive")
+    with pytest.raises(RegistryError, match="not a model file of skops"):
+        await registry(uri).load(revision)
+
+
+@pytest.mark.parametrize("form", ["skops", "cloudpickle"])
+async def test_a_version_of_others_loads_if_it_holds_no_code(
+    form: str, stores: Callable[[], str], tmp_path: Path
+) -> None:
+    import mlflow.sklearn
+
+    uri, model = stores(), sample_model(1)
+    mlflow.sklearn.save_model(
+        model.estimator, str(tmp_path / "theirs"), serialization_format=form, pip_requirements=["scikit-learn"],
+        **({"skops_trusted_types": ["numpy.dtype"]} if form == "skops" else {}),
+    )  # fmt: skip
+    theirs = client(uri)
+    theirs.create_registered_model("theirs")
+    theirs.create_model_version("theirs", source=(tmp_path / "theirs").as_uri())
+    theirs.set_registered_model_alias("theirs", "stable", "1")
+    if form == "skops":
+        revision = await registry(uri).resolve("theirs", "stable")
+        assert revision == Revision("theirs", 1, model.artifact_digest)
+        assert (await registry(uri).load(revision)).features == model.features
+    else:
+        with pytest.raises(RegistryError, match="saved as cloudpickle, and only scikit-learn models saved by skops"):
+            await registry(uri).resolve("theirs", "stable")
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    requires.module("mlflow")
+    path = tmp_path / "notes.db"
+    path.write_text("not a database, whatever its name says" * 100)
+    with pytest.raises(RegistryError, match="is a database of MLflow that can be written") as told:
+        await registry(f"sqlite:///{path}").resolve("model", "stable")
+    assert not isinstance(told.value, NotRegistered)
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server in a process group of its own, which ends as a whole."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(template, folder / "server.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env=environment)
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        _wait_for(uri, process, folder / "log")
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_for(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = monotonic() + 90
+    while monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            sleep(0.2)
+    pytest.fail(f"mlflow server did not come up:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def emptied(server: str) -> str:
+    """The server, without what the checks before left."""
+    import uuid
+
+    asked = client(server)
+    for model in asked.search_registered_models():
+        asked.delete_registered_model(model.name)
+    for experiment in asked.search_experiments():
+        if experiment.name != "Default":
+            asked.rename_experiment(experiment.experiment_id, f"past-{uuid.uuid4().hex}")
+            asked.delete_experiment(experiment.experiment_id)
+    return server
+
+
+@pytest.mark.parametrize("name", REGISTRY_CHECKS)
+async def test_over_http_the_registry_keeps_every_promise(name: str, emptied: str) -> None:
+    await REGISTRY_CHECKS[name](registry(emptied))
+
+
+async def test_over_http_the_tracker_keeps_its_promises(emptied: str) -> None:
+    await check_tracker(lambda: tracker(emptied), lambda _: count(emptied))
+
+
+async def test_a_server_that_is_not_there_is_told_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    requires.module("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cr3t-word")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RegistryError, match="check that an MLflow server answers") as told:
+            await registry(uri).resolve("model", "stable")
+    assert not isinstance(told.value, NotRegistered)
+    out, err = capfd.readouterr()
+    assert "s3cr3t-word" not in f"{''.join(traceback.format_exception(told.value))}{caplog.text}{out}{err}"

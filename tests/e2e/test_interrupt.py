@@ -1,0 +1,122 @@
+"""An interrupt at any point ends with traffic on stable; a second one while that is done does not break it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness import app, log
+from harness.domain.event import Decided, Event, Interrupted, Routed, RunEnded, Verified
+from harness.domain.model import Role
+from harness.domain.rollout import Outcome
+from harness.domain.units import WHOLE
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+FORGETFUL = [path for path in SCENARIOS if path.stem != "mlflow_registry"]
+"""Those whose next run is the same run: what one leaves in a registry that outlives it changes the next."""
+ON_STABLE = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
+
+
+class Interrupts:
+    """Raises SIGINT when the log reaches an event, and again while it settles."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.events: list[Event] = []
+
+    def __call__(self, number: int, event: Event) -> None:
+        self.events.append(event)
+        if number == self.number or isinstance(event, Interrupted):
+            signal.raise_signal(signal.SIGINT)
+
+
+def interrupted(path: Path, number: int, reports: Path) -> tuple[list[Event], app.Rehearsal]:
+    watcher = Interrupts(number)
+    made = app.rehearse(app.load_scenario(path), app.Options(reports=reports, watchers=[watcher]))
+    return watcher.events, made
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reports")
+
+
+@pytest.mark.parametrize("path", FORGETFUL, ids=lambda path: path.stem)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1))
+def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: float, reports: Path) -> None:
+    whole = len(_whole(path, reports))
+    events, made = interrupted(path, number := round(share * (whole - 1)), reports)
+    ended = events[-1]
+    assert isinstance(ended, RunEnded)
+    if ended.outcome is Outcome.ABORTED:
+        assert made.interrupted == "SIGINT"
+        assert ended.weights in ({}, ON_STABLE), number
+        assert not ended.weights or [event for event in events if isinstance(event, Verified)][-1].passed
+    else:  # it had been decided already, and a decision once begun is carried out
+        decided = next(place for place, event in enumerate(events) if isinstance(event, Decided))
+        assert number >= decided or ended.weights in ({}, ON_STABLE)
+        assert ended.outcome is _whole(path, reports)[-1].outcome  # type: ignore[attr-defined]
+    assert list(log.read(made.path)) == events
+
+
+_KNOWN: dict[Path, list[Event]] = {}
+
+
+def _whole(path: Path, reports: Path) -> list[Event]:
+    if path not in _KNOWN:
+        _KNOWN[path] = interrupted(path, 10**9, reports)[0]
+    return _KNOWN[path]
+
+
+REAL = """\
+harness: 1
+name: on-real-time
+clock: real
+model: {{name: m, data: {{source: {data}/telco_churn.csv.gz, target: Churn, positive: "Yes"}},
+  stable: {{algorithm: logistic_regression}}, candidate: {{algorithm: logistic_regression}}}}
+service: {{startup: 200ms}}
+traffic: {{constant: 20/s}}
+rollout: {{strategy: canary, steps: [{{weight: 10%}}, {{pause: 2h}}]}}
+"""
+
+
+def test_the_program_interrupted_twice_exits_130_with_its_log_ended(tmp_path: Path) -> None:
+    """A real process on real time, interrupted from outside."""
+    path = tmp_path / "real.yaml"
+    path.write_text(REAL.format(data=SCENARIOS[0].parent / "data"))
+    program = subprocess.Popen(
+        [sys.executable, "-m", "harness", "run", str(path)], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        events = _wait_for(tmp_path, program)
+        program.send_signal(signal.SIGINT)
+        time.sleep(0.01)  # a person's second Ctrl-C comes a moment later
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=60)
+    finally:
+        program.kill()
+    assert program.returncode == 130, err
+    assert "Traceback" not in err
+    ended = log.read(events)[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.outcome is Outcome.ABORTED
+    assert ended.weights == ON_STABLE
+
+
+def _wait_for(folder: Path, program: "subprocess.Popen[str]") -> Path:
+    """The log, once the candidate has traffic."""
+    for _ in range(600):
+        assert program.poll() is None, program.communicate()
+        for path in folder.glob("reports/*/*/events.jsonl"):
+            if any(isinstance(event, Routed) for event in log.read(path)):
+                return path
+        time.sleep(0.1)
+    raise AssertionError("the candidate never got traffic")
