@@ -8,6 +8,7 @@ which hold no code. docs/backends.md tells what is kept where.
 import functools
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ FOLDER: Final = "model"
 """Where a run keeps the model among its artifacts."""
 PACKAGES: Final = ("scikit-learn", "skops", "numpy", "pandas")
 """What a saved model needs; named, because MLflow takes 13 s to find it out by itself."""
+REFUSED: Final = re.compile(r"\b(?:error code|status code|HTTP code|HTTP) (401|403)\b|^(?:401|403) Client Error")
+"""How MLflow's client and requests say that a server wants other credentials; bare digits may be of a port or an id."""
 ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 
@@ -113,13 +116,15 @@ class Connection:
             reason = " ".join(str(error).split())[:400] or type(error).__name__
             # The cause may quote what was sent: it is left out of the chain.
             raise RegistryError(
-                masked(f"MLflow at {self.uri}: {doing} failed: {reason}; {self._remedy(reason)}")
+                masked(f"MLflow at {self.uri}: {doing} failed: {reason}; {self._remedy(error)}")
             ) from None
 
-    def _remedy(self, reason: str) -> str:
+    def _remedy(self, error: Exception) -> str:
         if self.database:
             return f"check that {self.database} is a database of MLflow that can be written (`mlflow db upgrade`)"
-        if "401" in reason or "403" in reason:
+        if refused := REFUSED.search(str(error)):
+            if refused[1] == "403":
+                return "give the user of MLFLOW_TRACKING_USERNAME or MLFLOW_TRACKING_TOKEN the right to do this"
             return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return f"check that an MLflow server answers at {self.uri}/health"
 

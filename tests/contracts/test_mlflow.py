@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from harness.backends.mlflow import Connection
 from harness.clock import run_virtual
 from harness.contracts import REGISTRY_CHECKS, check_tracker, sample_model
 from harness.domain.model import Revision
@@ -253,3 +254,20 @@ async def test_a_server_that_is_not_there_is_told_without_secrets(
     assert not isinstance(told.value, NotRegistered)
     out, err = capfd.readouterr()
     assert "s3cr3t-word" not in f"{''.join(traceback.format_exception(told.value))}{caplog.text}{out}{err}"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("API request to endpoint /api failed with error code 401 != 200. Body: ''", "MLFLOW_TRACKING_USERNAME"),
+        ("API request to endpoint /api failed with error code 403 != 200. Response body: ''", "the right to do this"),
+        ("HTTPConnectionPool(host='127.0.0.1', port=53401): Connection refused", "check that an MLflow server answers"),
+        ("HTTPConnectionPool(host='127.0.0.1', port=40301): Connection refused", "check that an MLflow server answers"),
+    ],
+)
+def test_the_remedy_goes_by_what_the_server_answered_and_not_by_its_port(said: str, remedy: str) -> None:
+    requires.module("mlflow")
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(RegistryError, match=remedy), Connection("http://127.0.0.1:1").told("looking up m@stable"):
+        raise MlflowException(said)
