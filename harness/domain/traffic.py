@@ -62,6 +62,32 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestClass:
+    """A kind of requests: how many there are of it, what they ask, and how long they take."""
+
+    name: str
+    share: float
+    """Of all requests, at the start; in 0..1."""
+    factor: float = 1.0
+    """Serving one takes so many times as long as usual."""
+    column: str | None = None
+    """They ask only rows with certain values in this column; None: any row."""
+    values: tuple[str, ...] = ()
+    """Those values, as text."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """What they carry, for routes by header: (name, value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """From a time on, so much of the requests is of each class."""
+
+    at_ns: int
+    shares: tuple[float, ...]
+    """In the order of the classes; they sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Open-loop arrivals: fixed before any answer is seen. Times count from the start of traffic."""
 
@@ -70,6 +96,12 @@ class Traffic:
     process: Process
     """A trace without a rate is as it was recorded, whatever stands here."""
     curve: Knots | Wave | Trace
+    users: int = 10_000
+    """Each request comes from one of so many users, drawn alike."""
+    classes: tuple[RequestClass, ...] = ()
+    """Kinds of requests; none: all are alike."""
+    schedule: tuple[Shares, ...] = ()
+    """How the shares of the classes change, rising in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.domain.fault import Errors, Fault, LatencyAdd, LatencyFactor
 from harness.domain.service import Balancing, Service
+from harness.domain.traffic import RequestClass
 from harness.domain.units import SECOND, WHOLE
 from harness.seeds import stream
 from harness.sim import kernels as k
@@ -68,7 +69,9 @@ class Tally:
     answered: Mapping[int, IntArray] = field(default_factory=dict)
     """Successes by data level, then row; levels that occurred."""
     labelled: Mapping[int, IntArray] = field(default_factory=dict)
-    """Those of them that will get a label."""
+    """Those of them that will get a label; of copies, those whose original was answered too."""
+    classes: Mapping[str, "ClassTally"] = field(default_factory=dict)
+    """By class of requests, where there are any."""
 
     @property
     def failed(self) -> int:
@@ -76,13 +79,48 @@ class Tally:
         return sum(self.errors.values())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassTally:
+    """What was seen of one class of requests at one arm."""
+
+    arrivals: int = 0
+    ok: int = 0
+    failed: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+
+    def __add__(self, other: "ClassTally") -> "ClassTally":
+        """Both together."""
+        return ClassTally(
+            self.arrivals + other.arrivals,
+            self.ok + other.ok,
+            self.failed + other.failed,
+            self.latency + other.latency,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Which arm's requests are copied, by number."""
+
+    of: int
+    """Whose requests they are copies of."""
+    to: int
+    """Whose replicas answer them."""
+    counted: int
+    """The arm that stands for them: its tallies are theirs, and its weight is none."""
+
+
 class RequestPlane:
     """Arms of replicas under requests; arms and replicas go by number, times are ns since traffic began."""
 
-    def __init__(self, state: k.State, services: Sequence[Service]) -> None:
+    def __init__(
+        self, state: k.State, services: Sequence[Service], classes: Sequence[str] = (), mirror: Mirror | None = None
+    ) -> None:
         self._state = state
+        self._classes = tuple(classes)
+        self._mirror = mirror
         self._flat = state
-        self._services = tuple(services)
+        self._services = list(services)
         self._rows: list[list[int]] = [[] for _ in services]
         self._routable: list[set[int]] = [set() for _ in services]
         self._backlog_ns = [0 for _ in services]
@@ -100,6 +138,10 @@ class RequestPlane:
         rows: int = 0,
         label_share: float = 0.0,
         walk_ns: int | None = None,
+        users: int = 0,
+        classes: Sequence[RequestClass] = (),
+        members: Sequence[IntArray] = (),
+        mirror: Mirror | None = None,
     ) -> "RequestPlane":
         """A plane without replicas, all weight on the first arm.
 
@@ -110,6 +152,10 @@ class RequestPlane:
             label_share: Share of the answers that get a label.
             walk_ns: Requests walk through the rows in their order, and are at the last after this; None: each draws
                 from all of them.
+            users: Each request comes from one of so many, drawn alike; 0: from nobody in particular.
+            classes: Of requests, each with the share that it has at time 0; none: all are of one kind.
+            members: For each class, the rows that it asks, rising; none where there are no rows.
+            mirror: What copies of requests would be; none are made before `set_mirror`.
 
         Raises:
             InputError: A service time is none.
@@ -124,12 +170,19 @@ class RequestPlane:
             arm[k.TIMEOUT_NS] = min(service.timeout_ns, _LONGEST_NS)
             arm[k.POLICY] = _POLICIES[service.balancing]
             arm[k.FIRST_NS] = -1
+        arms[:, k.OWNER] = range(count)
+        if mirror:
+            arms[mirror.counted, k.OWNER] = mirror.to
         run = np.zeros(k.RUN_COLUMNS, np.int64)
         run[k.LABEL_EDGE] = int(label_share * WHOLE_SHARE)
         run[k.ROWS] = rows
         run[k.WINDOW] = max(rows // WINDOWS, 1) if walk_ns and rows else rows
         run[k.WALK_NS] = walk_ns or 0
         run[k.RING_MASK] = ring - 1
+        run[k.USERS] = users
+        run[k.CLASSES] = len(classes)
+        run[k.COPIED] = -1
+        run[k.COPY] = mirror.counted if mirror else 0
         keys = [stream(seed, f"requests/{purpose}").key64 for purpose in k.PURPOSES]
         state = k.State(
             run=run,
@@ -144,9 +197,19 @@ class RequestPlane:
             counts=np.zeros((count, k.COUNTS), np.int64),
             buckets=np.zeros((count, BUCKETS), np.int64),
             cells=np.zeros((1, count, rows), np.int64),
+            worse=np.zeros((1, count, rows), np.uint8),
+            met=np.zeros((count, max(users, 1)), np.uint8),
+            classes=_classes(classes, members, walking=bool(walk_ns)),
+            factors=np.array([kind.factor for kind in classes] or [1.0]),
+            members=np.concatenate([np.zeros(1, np.int64), *members]),
+            class_counts=np.zeros((count, max(len(classes), 1), k.COUNTS), np.int64),
+            class_buckets=np.zeros((count, max(len(classes), 1), BUCKETS), np.int64),
             spill=np.zeros((256, k.SPILL_COLUMNS), np.int64),
         )
-        return cls(state, services)
+        plane = cls(state, services, [kind.name for kind in classes], mirror)
+        if classes:
+            plane.set_classes([kind.share for kind in classes])
+        return plane
 
     # --- time ---
 
@@ -175,8 +238,12 @@ class RequestPlane:
     def take(self) -> tuple[Tally, ...]:
         """What was seen of each arm since the last take."""
         tallies = tuple(self._tally(arm) for arm in range(len(self._services)))
-        for array in (self._state.counts, self._state.buckets, self._state.cells):
+        state = self._state
+        for array in (state.counts, state.buckets, state.cells):
             array.fill(0)
+        if self._classes:
+            state.class_counts.fill(0)
+            state.class_buckets.fill(0)
         return tallies
 
     # --- what the control plane changes ---
@@ -189,6 +256,49 @@ class RequestPlane:
         for arm, weight in enumerate(weights[:-1]):
             share += weight
             self._state.edges[arm] = share * WHOLE_SHARE // WHOLE
+
+    def set_sticky(self, sticky: bool) -> None:
+        """Whether a user keeps to an arm while shares stay, and moves only if it must when they change."""
+        self._state.run[k.STICKY] = sticky
+
+    def set_mirror(self, share: int) -> None:
+        """Copy this share, in 1/10,000, of the requests that are to be copied; ValueError where there are none."""
+        if self._mirror is None or not 0 <= share <= WHOLE:
+            raise ValueError(f"a mirror of {share}: a share of {WHOLE}, on a plane that was built with one, is wanted")
+        self._state.run[k.COPIED] = self._mirror.of if share else -1
+        self._state.run[k.COPY_EDGE] = share * WHOLE_SHARE // WHOLE
+
+    def set_classes(self, shares: Sequence[float]) -> None:
+        """What share of the requests is of each class from now on, in 0..1; the last has what is left."""
+        edge = 0.0
+        for kind, share in enumerate(shares):
+            edge += share
+            last = kind == len(shares) - 1
+            self._state.classes[kind, k.CLASS_EDGE] = WHOLE_SHARE if last else min(int(edge * WHOLE_SHARE), WHOLE_SHARE)
+
+    def set_route(self, kind: str, arm: int | None) -> None:
+        """Send a class of requests to an arm, whatever the weights; None: by weight."""
+        self._state.classes[self._classes.index(kind), k.CLASS_ARM] = -1 if arm is None else arm
+
+    def set_worse(self, arm: int, level: int, worse: NDArray[np.bool_]) -> None:
+        """Which rows the arm answers worse than stable would, at a data level: users who meet that are told apart."""
+        if level < len(self._state.worse):
+            self._state.worse[level, arm] = worse * np.uint8(k.WRONG)
+
+    def set_service(self, arm: int, service: Service) -> None:
+        """Another law for an arm whose replicas are gone or will be: those that start from now on follow it.
+
+        Raises:
+            ValueError: It has more slots or a longer queue than the plane was built for.
+        """
+        blocks, ring = self._state.arms[arm, k.SLOTS], self._state.rings.shape[1]
+        if service.slots > blocks or service.queue > ring:
+            raise ValueError(f"{service.slots} slots and a queue of {service.queue}: at most {blocks} and {ring}")
+        self._services[arm] = service
+        columns = self._state.arms[arm]
+        columns[k.QUEUE], columns[k.POLICY] = service.queue, _POLICIES[service.balancing]
+        columns[k.TIMEOUT_NS] = min(service.timeout_ns, _LONGEST_NS)
+        self._state.tables[arm] = table_of(service.service_time)
 
     def set_faults(self, arm: int, faults: Sequence[Fault]) -> None:
         """Inject those that act on service: latency and errors, as strong as they are when a request arrives."""
@@ -215,7 +325,9 @@ class RequestPlane:
         if not 0 <= level < LEVELS:
             raise ValueError(f"data level {level}; levels go from 0 to {LEVELS - 1}")
         if level >= len(self._state.cells):
-            self._change(cells=_grown(self._state.cells, 0, level + 1))
+            self._change(
+                cells=_grown(self._state.cells, 0, level + 1), worse=_grown(self._state.worse, 0, level + 1)
+            )
         _, arms, rows = self._state.cells.shape
         self._state.arms[arm, k.FIRST_CELL] = (level * arms + arm) * rows
 
@@ -266,7 +378,8 @@ class RequestPlane:
         in_service = (spill[lost, k.WAIT] >= 0) & (came_ns + spill[lost, k.WAIT] < now_ns)
         spill[lost, k.WAIT] = np.where(in_service, spill[lost, k.WAIT], k.NO_WAIT)
         spill[lost, k.FINISH], spill[lost, k.LATENCY] = now_ns, now_ns - came_ns
-        spill[lost, k.TAG] = arm | k.CRASH << k.KIND_AT
+        kept = k.BYTE | k.BYTE << k.CLASS_AT  # whose it was, and of which class
+        spill[lost, k.TAG] = spill[lost, k.TAG] & kept | k.CRASH << k.KIND_AT
         slots = self._state.replicas[row, k.FIRST_SLOT : k.FIRST_SLOT + self._services[arm].slots]
         self._state.counts[arm, k.WORK] -= int(np.maximum(slots - now_ns, 0).sum())
         np.minimum(slots, now_ns, out=slots)
@@ -300,6 +413,10 @@ class RequestPlane:
         if end_ns > min(now_ns + self._services[arm].timeout_ns, int(self._state.replicas[row, k.DIES])):
             return False
         return float(draws[2]) / 2**64 >= errors
+
+    def users(self, arm: int) -> NDArray[np.uint8]:
+        """What each user has met at the arm so far: bits of `kernels.MET`, `FAILED` and `WRONG`; empty without users."""
+        return self._state.met[arm, : int(self._state.run[k.USERS])].copy()
 
     def in_flight(self, arm: int) -> int:
         """Requests that came and whose outcome has not been seen."""
@@ -347,7 +464,14 @@ class RequestPlane:
             busy_ns=busy_ns,
             answered={level: cell & ((1 << k.HALF) - 1) for level, cell in cells.items()},
             labelled={level: cell >> k.HALF for level, cell in cells.items()},
+            classes={name: self._class(arm, kind) for kind, name in enumerate(self._classes)},
         )
+
+    def _class(self, arm: int, kind: int) -> ClassTally:
+        counts: list[int] = self._state.class_counts[arm, kind].tolist()
+        failed = sum(counts[kind] for kind in ERROR_KINDS.values())
+        latency = Histogram.of_counts(self._state.class_buckets[arm, kind], counts[k.SUM])
+        return ClassTally(counts[k.ARRIVALS], counts[k.OK], failed, latency)
 
     def _slots(self, arm: int, rows: Sequence[int]) -> IntArray:
         """When the slots that are real fall free."""
@@ -370,8 +494,10 @@ class RequestPlane:
         self._routable[arm] = rows
         # The kernel takes its arrays flat: a replica is where its row begins.
         width = self._state.replicas.shape[1]
-        self._state.routable[arm, : len(rows)] = [row * width for row in sorted(rows)]
-        self._state.arms[arm, k.ROUTABLE] = len(rows)
+        arms = [arm, self._mirror.counted] if self._mirror and arm == self._mirror.to else [arm]
+        for each in arms:
+            self._state.routable[each, : len(rows)] = [row * width for row in sorted(rows)]
+            self._state.arms[each, k.ROUTABLE] = len(rows)
 
     def _change(self, **arrays: NDArray[Any]) -> None:
         """Take grown arrays into the state, and tell the arms where their parts of them begin."""
@@ -386,3 +512,15 @@ def _grown(array: NDArray[A], axis: int, length: int) -> NDArray[A]:
     """A copy that is longer along an axis, with zeros in the new part."""
     pad = [(0, length - array.shape[axis] if axis == here else 0) for here in range(array.ndim)]
     return np.pad(array, pad)
+
+
+def _classes(classes: Sequence[RequestClass], members: Sequence[IntArray], *, walking: bool) -> IntArray:
+    """What the kernel knows of classes; each draws from all its rows, or from those that its time is in."""
+    table = np.zeros((max(len(classes), 1), k.CLASS_COLUMNS), np.int64)
+    table[:, k.CLASS_ARM] = -1
+    first = 1
+    for columns, rows in zip(table, members, strict=False):
+        columns[k.CLASS_FIRST], columns[k.CLASS_ROWS] = first, len(rows)
+        columns[k.CLASS_WINDOW] = max(len(rows) // WINDOWS, 1) if walking else len(rows)
+        first += len(rows)
+    return table
