@@ -1,0 +1,271 @@
+"""Decisions on candidate minus stable that stay valid however often one looks.
+
+A *confidence sequence* is an interval for each sample size that covers the true difference at all of them at once with
+probability ``1 - alpha``; so a test may stop at the look at which it first leaves nought out. This is the normal
+mixture of Robbins (1970): the likelihood ratio averaged over a normal prior of differences, mean 0 and variance ``s``,
+
+    L = sqrt(V / (V + s)) exp(s d² / (2 V (V + s))),    d the estimate, V its variance,
+
+a martingale that starts at 1 if there is no difference, so ``P(L >= 1/alpha at any look) <= alpha`` (Ville). The d0 with
+``L(d - d0) < 1/alpha`` are the interval. L is the mSPRT of Johari, Koomen, Pekelis and Walsh (Operations Research 2022)
+with ``s = tau²``; in the sum ``S = d/V``, of variance ``v = 1/V``, and ``r = 1/s`` it is Robbins' boundary
+``|S| >= sqrt((v + r) ln((v + r) / (r alpha²)))``.
+
+*Exact* if outcomes are normal with known variances, independent, and each arm's mean stays what it is: then S at the
+looks is a Brownian motion at the times 1/V, whatever the arms' sizes, if those do not depend on outcomes (Jennison and
+Turnbull 1997). *Asymptotic* with estimated variances, as here: an asymptotic confidence sequence (Waudby-Smith, Arbour,
+Sinha, Kennedy and Ramdas, Annals of Statistics 2024), which is why small samples are given no answer.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+MIN_UNITS: Final = 100
+"""Units an arm needs before anything is said of it."""
+MIN_RARER: Final = 20
+"""Of a proportion, successes and failures that each arm needs: below, its estimated variance cannot be relied on."""
+
+_UNITS: Final = (
+    "units are independent, each counted once; each arm's mean holds still; variances estimated (asymptotic)"
+)
+ANY_LOOK: Final = f"valid at any look; {_UNITS}"
+ONE_LOOK: Final = f"valid at one look fixed beforehand; {_UNITS}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What was seen of one arm.
+
+    >>> Arm.of_successes(30, 100)
+    Arm(n=100, mean=0.3, variance=0.21212121212121213, successes=30)
+    """
+
+    n: int
+    """Units."""
+    mean: float
+    variance: float
+    """Of one unit, the sample's (divisor ``n - 1``)."""
+    successes: int | None = None
+    """Of a proportion, how many units succeeded; None where each unit has a number."""
+
+    def __post_init__(self) -> None:
+        if self.n < 0 or not math.isfinite(self.mean) or not 0 <= self.variance < math.inf:
+            raise ValueError(f"{self} is no sample: n and variance are 0 or more, mean and variance finite")
+
+    @classmethod
+    def of_successes(cls, successes: int, n: int) -> "Arm":
+        """A proportion: ``successes`` of ``n`` units."""
+        if not 0 <= successes <= n:
+            raise ValueError(f"{successes} successes of {n} units: successes are 0 or more, and no more than units")
+        mean = successes / n if n else 0.0
+        return cls(n, mean, n * mean * (1 - mean) / (n - 1) if n > 1 else 0.0, successes)
+
+    def enough(self, min_n: int = MIN_UNITS) -> bool:
+        """Whether its mean may be taken for normal and its variance for known: if not, nothing is said of it."""
+        rarer = math.inf if self.successes is None else min(self.successes, self.n - self.successes)
+        return self.n >= max(min_n, 2) and self.variance > 0 and rarer >= MIN_RARER
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Candidate minus stable, with its interval and the p-value of there being none.
+
+    Of a confidence sequence, the least p-value so far and the intersection of all intervals so far are valid too.
+    """
+
+    estimate: float
+    lower: float
+    upper: float
+    p_value: float
+    assumption: str
+    """What it rests on."""
+
+
+def confidence_sequence(
+    stable: Arm,
+    candidate: Arm,
+    alpha: float,
+    tuned_n: float,
+    *,
+    share: float | None = None,
+    min_n: int = MIN_UNITS,
+) -> Difference | None:
+    """Candidate minus stable at one of any number of looks. Asymptotic (see the module).
+
+    Args:
+        stable: what was seen of it up to now.
+        candidate: likewise; both are proportions or neither is.
+        alpha: the chance that any of all looks leaves the true difference out.
+        tuned_n: units of both arms together at which the interval is to be tightest, fixed beforehand: about where the
+            decision is expected. A tenth or ten times of it costs some width, never validity.
+        share: the candidate's share of all units by then, fixed beforehand. Left out, the share seen so far is taken:
+            only right where units are split alike throughout.
+        min_n: units each arm needs (`MIN_UNITS`); a proportion needs `MIN_RARER` successes and failures too.
+
+    Returns:
+        None as long as either arm has too few units to say anything.
+
+    >>> at = confidence_sequence(Arm.of_successes(1000, 10_000), Arm.of_successes(1200, 10_000), 0.05, 20_000)
+    >>> round(at.estimate, 4), round(at.lower, 4), round(at.upper, 4), round(at.p_value, 5)
+    (0.02, 0.0066, 0.0334, 0.00033)
+    """
+    check_alpha(alpha)
+    _check_alike(stable, candidate)
+    if not tuned_n > 0:
+        raise ValueError(f"tuned_n is {tuned_n}: it takes the number of units, above 0, that the test is planned for")
+    if share is not None and not 0 < share < 1:
+        raise ValueError(f"the candidate's share is {share}: it lies between 0 and 1, both excluded")
+    if not (stable.enough(min_n) and candidate.enough(min_n)):
+        return None
+    part = candidate.n / (candidate.n + stable.n) if share is None else share
+    variance = stable.variance / stable.n + candidate.variance / candidate.n
+    planned = (stable.variance / (1 - part) + candidate.variance / part) / tuned_n
+    mixture = planned * tuned_ratio(alpha)
+    estimate = candidate.mean - stable.mean
+    half = float(radius(variance, mixture, alpha))
+    p_value = math.exp(-max(0.0, float(log_likelihood_ratio(estimate, variance, mixture))))
+    return Difference(estimate, estimate - half, estimate + half, p_value, ANY_LOOK)
+
+
+def log_likelihood_ratio(estimate: ArrayLike, variance: ArrayLike, mixture: ArrayLike) -> FloatArray:
+    """Logarithm of L, of the normal mixture (see the module): evidence against no difference. 1/L is an always-valid p-value.
+
+    Args:
+        estimate: the difference, candidate minus stable.
+        variance: V, of the estimate.
+        mixture: s, the variance of differences beforehand; the same at every look. Above 0.
+    """
+    d, v, s = (np.asarray(each, dtype=np.float64) for each in (estimate, variance, mixture))
+    found: FloatArray = (s * d**2 / (v * (v + s)) - np.log1p(s / v)) / 2
+    return found
+
+
+def radius(variance: ArrayLike, mixture: ArrayLike, alpha: float) -> FloatArray:
+    """Half the width of the normal mixture's interval: ``sqrt(V (V + s) / s * ln((V + s) / (V alpha²)))``.
+
+    With ``V = sigma²/t`` and ``s = rho² sigma²`` it is the boundary of Waudby-Smith et al. (2024), theorem 2.2.
+    """
+    v, s = np.asarray(variance, dtype=np.float64), np.asarray(mixture, dtype=np.float64)
+    found: FloatArray = np.sqrt(v * (v + s) / s * (np.log1p(s / v) - 2 * math.log(alpha)))
+    return found
+
+
+def robbins_boundary(variance: ArrayLike, prior: float, alpha: float) -> FloatArray:
+    """The bound that a sum of mean 0 crosses at any time with probability alpha at most: the mixture in Robbins' terms.
+
+    Args:
+        variance: v, of the sum so far (its intrinsic time).
+        prior: r, in the units of v (Howard, Ramdas, McAuliffe and Sekhon, Annals of Statistics 2021, call it rho).
+        alpha: for both sides together.
+    """
+    v = np.asarray(variance, dtype=np.float64)
+    found: FloatArray = np.sqrt((v + prior) * (np.log1p(v / prior) - 2 * math.log(alpha)))
+    return found
+
+
+def tuned_ratio(alpha: float, dimensions: int = 1) -> float:
+    """s/V at the look at which the mixture is tightest; 8.28 at alpha .05.
+
+    With ``x = 1 + s/V`` the squared radius in units of V is ``x / (x - 1) * (m ln x + 2 ln(1/alpha))``, m dimensions
+    (m = 1 of a difference, arms - 1 of shares). It is least where ``x - ln x = 1 + 2 ln(1/alpha) / m``, that is
+    ``x = -W(-alpha^(2/m) / e)`` on the lower branch of Lambert's function, and is ``m x`` there.
+    """
+    from scipy.special import lambertw
+
+    check_alpha(alpha)
+    return float(-lambertw(-(alpha ** (2 / dimensions)) / math.e, k=-1).real) - 1.0
+
+
+def check_alpha(alpha: float) -> None:
+    """ValueError if alpha is no level."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}: a level lies between 0 and 1, both excluded, such as 0.05")
+
+
+def _check_alike(stable: Arm, candidate: Arm) -> None:
+    if (stable.successes is None) != (candidate.successes is None):
+        raise ValueError("a proportion is compared with a mean: give both arms as `Arm.of_successes`, or neither")
+
+
+def fixed_interval(stable: Arm, candidate: Arm, alpha: float, *, min_n: int = 2) -> Difference | None:
+    """Candidate minus stable at the one look that was fixed beforehand; looked at often, it is wrong too often.
+
+    Two proportions: Newcombe's interval of two Wilson scores (Statistics in Medicine 1998, method 10), and the p-value
+    of the z-test with pooled variance (chi-square without correction). They are not inversions of each other: close to
+    alpha they may disagree. Two means: Welch's t interval and test. All asymptotic, save Welch's for normal outcomes,
+    which is an approximation good at any size.
+
+    Returns:
+        None with fewer than ``min_n`` units in an arm, or means of which neither varies.
+
+    >>> trial = fixed_interval(Arm.of_successes(48, 80), Arm.of_successes(56, 70), 0.05)
+    >>> round(trial.estimate, 4), round(trial.lower, 4), round(trial.upper, 4)
+    (0.2, 0.0524, 0.3339)
+    """
+    check_alpha(alpha)
+    _check_alike(stable, candidate)
+    if min(stable.n, candidate.n) < max(min_n, 2):
+        return None
+    if stable.successes is not None:
+        return _newcombe(stable, candidate, alpha)
+    return _welch(stable, candidate, alpha) if stable.variance + candidate.variance > 0 else None
+
+
+def _newcombe(stable: Arm, candidate: Arm, alpha: float) -> Difference:
+    from scipy.special import ndtri
+
+    z = float(ndtri(1 - alpha / 2))
+    low_s, high_s = wilson(stable.mean, stable.n, z)
+    low_c, high_c = wilson(candidate.mean, candidate.n, z)
+    d = candidate.mean - stable.mean
+    lower = d - math.hypot(candidate.mean - low_c, high_s - stable.mean)
+    upper = d + math.hypot(high_c - candidate.mean, stable.mean - low_s)
+    return Difference(
+        d, lower, upper, float(pooled_p_value(stable.mean, stable.n, candidate.mean, candidate.n)), ONE_LOOK
+    )
+
+
+def _welch(stable: Arm, candidate: Arm, alpha: float) -> Difference:
+    from scipy.special import stdtr, stdtrit
+
+    of_stable, of_candidate = stable.variance / stable.n, candidate.variance / candidate.n
+    freedom = welch_freedom(of_stable, stable.n, of_candidate, candidate.n)
+    error = math.sqrt(of_stable + of_candidate)
+    d = candidate.mean - stable.mean
+    half = -float(stdtrit(freedom, alpha / 2)) * error
+    return Difference(d, d - half, d + half, 2 * float(stdtr(freedom, -abs(d) / error)), ONE_LOOK)
+
+
+def welch_freedom(of_stable: float, n_stable: float, of_candidate: float, n_candidate: float) -> float:
+    """Degrees of freedom of Welch and Satterthwaite, given the variance of each arm's mean, and its units."""
+    total = of_stable + of_candidate
+    # As shares of their sum, since squares of small variances underflow.
+    parts = (of_stable / total) ** 2 / (n_stable - 1) + (of_candidate / total) ** 2 / (n_candidate - 1)
+    return 1 / parts
+
+
+def wilson(share: float, n: int, z: float) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a proportion seen as ``share`` of ``n`` units."""
+    middle = share + z**2 / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    whole = 1 + z**2 / n
+    # Rounding must not put an end on the wrong side of what was seen.
+    return min(max(0.0, (middle - half) / whole), share), max(min(1.0, (middle + half) / whole), share)
+
+
+def pooled_p_value(stable: ArrayLike, n_stable: ArrayLike, candidate: ArrayLike, n_candidate: ArrayLike) -> FloatArray:
+    """Two-sided p-value of the z-test of two proportions with pooled variance, for one look. Asymptotic; on arrays."""
+    from scipy.special import ndtr
+
+    p_s, n_s, p_c, n_c = (np.asarray(each, np.float64) for each in (stable, n_stable, candidate, n_candidate))
+    pooled = (p_s * n_s + p_c * n_c) / (n_s + n_c)
+    error = np.sqrt(pooled * (1 - pooled) * (1 / n_s + 1 / n_c))
+    z = np.divide(np.abs(p_c - p_s), error, out=np.zeros_like(error), where=error > 0)
+    found: FloatArray = 2 * ndtr(-z)
+    return found
