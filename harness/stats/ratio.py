@@ -123,7 +123,7 @@ def log_e_values(counts: NDArray[np.float64], shares: NDArray[np.float64], conce
 
 
 def concentration_for(tuned_n: float, alpha: float, arms: int = 2) -> float:
-    """The concentration at which the sequential test at level alpha finds the least mismatch once ``tuned_n`` units came.
+    """The concentration at which the test at level alpha finds the least mismatch once ``tuned_n`` units came.
 
     A concentrated Dirichlet is a normal prior of ``n / (k + 1)`` times the variance of the shares seen among n units,
     and `tuned_ratio` says what that should be. Approximate; the test is valid with any concentration.

@@ -6,9 +6,9 @@ mixture of Robbins (1970): the likelihood ratio averaged over a normal prior of 
 
     L = sqrt(V / (V + s)) exp(s d² / (2 V (V + s))),    d the estimate, V its variance,
 
-a martingale that starts at 1 if there is no difference, so ``P(L >= 1/alpha at any look) <= alpha`` (Ville). The d0 with
-``L(d - d0) < 1/alpha`` are the interval. L is the mSPRT of Johari, Koomen, Pekelis and Walsh (Operations Research 2022)
-with ``s = tau²``; in the sum ``S = d/V``, of variance ``v = 1/V``, and ``r = 1/s`` it is Robbins' boundary
+a martingale that starts at 1 if there is no difference, so ``P(L >= 1/alpha at any look) <= alpha`` (Ville). All d0
+with ``L(d - d0) < 1/alpha`` are the interval. L is the mSPRT of Johari, Koomen, Pekelis and Walsh (Operations Research
+2022) with ``s = tau²``; in the sum ``S = d/V``, of variance ``v = 1/V``, and ``r = 1/s`` it is Robbins' boundary
 ``|S| >= sqrt((v + r) ln((v + r) / (r alpha²)))``.
 
 *Exact* if outcomes are normal with known variances, independent, and each arm's mean stays what it is: then S at the
@@ -19,6 +19,7 @@ Sinha, Kennedy and Ramdas, Annals of Statistics 2024), which is why small sample
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -134,7 +135,7 @@ def confidence_sequence(
 
 
 def log_likelihood_ratio(estimate: ArrayLike, variance: ArrayLike, mixture: ArrayLike) -> FloatArray:
-    """Logarithm of L, of the normal mixture (see the module): evidence against no difference. 1/L is an always-valid p-value.
+    """Logarithm of L, the normal mixture (see the module): evidence of a difference. 1/L is an always-valid p-value.
 
     Args:
         estimate: the difference, candidate minus stable.
@@ -169,8 +170,9 @@ def robbins_boundary(variance: ArrayLike, prior: float, alpha: float) -> FloatAr
     return found
 
 
+@lru_cache(maxsize=64)  # one or two levels are asked for at every look
 def tuned_ratio(alpha: float, dimensions: int = 1) -> float:
-    """s/V at the look at which the mixture is tightest; 8.28 at alpha .05.
+    """s/V at the look at which the mixture is tightest; 8.21 at alpha .05.
 
     With ``x = 1 + s/V`` the squared radius in units of V is ``x / (x - 1) * (m ln x + 2 ln(1/alpha))``, m dimensions
     (m = 1 of a difference, arms - 1 of shares). It is least where ``x - ln x = 1 + 2 ln(1/alpha) / m``, that is
