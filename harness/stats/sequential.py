@@ -15,6 +15,9 @@ with ``L(d - d0) < 1/alpha`` are the interval. L is the mSPRT of Johari, Koomen,
 looks is a Brownian motion at the times 1/V, whatever the arms' sizes, if those do not depend on outcomes (Jennison and
 Turnbull 1997). *Asymptotic* with estimated variances, as here: an asymptotic confidence sequence (Waudby-Smith, Arbour,
 Sinha, Kennedy and Ramdas, Annals of Statistics 2024), which is why small samples are given no answer.
+
+Means that move alike in both arms (the hours of a day) do no harm while units are split alike throughout. Where shares
+change too, arms pooled over all of it differ without a difference (Simpson), here as in any test of two totals.
 """
 
 import math
@@ -107,7 +110,8 @@ def confidence_sequence(
             decision is expected. A tenth or ten times of it costs some width, never validity.
         share: the candidate's share of all units by then, fixed beforehand. Left out, the share seen so far is taken:
             only right where units are split alike throughout.
-        min_n: units each arm needs (`MIN_UNITS`); a proportion needs `MIN_RARER` successes and failures too.
+        min_n: units each arm needs; a proportion needs `MIN_RARER` successes and failures too. Skewed figures, such as
+            revenue, in arms of unequal size need more: see `min_units`.
 
     Returns:
         None as long as either arm has too few units to say anything.
@@ -132,6 +136,18 @@ def confidence_sequence(
     half = float(radius(variance, mixture, alpha))
     p_value = math.exp(-max(0.0, float(log_likelihood_ratio(estimate, variance, mixture))))
     return Difference(estimate, estimate - half, estimate + half, p_value, ANY_LOOK)
+
+
+def min_units(skewness: float) -> int:
+    """Units each arm needs if one unit's figures have that skewness: ``MIN_RARER * skewness²``, a rule of thumb.
+
+    It is what a proportion is held to: rare successes at rate p have a skewness of about ``1 / sqrt(p)``. Arms of equal
+    size do with fewer. Where no arm will ever have as many, cap the figures beforehand.
+
+    >>> min_units(0.0), min_units(6.18)
+    (100, 764)
+    """
+    return max(MIN_UNITS, math.ceil(MIN_RARER * skewness**2))
 
 
 def log_likelihood_ratio(estimate: ArrayLike, variance: ArrayLike, mixture: ArrayLike) -> FloatArray:

@@ -14,6 +14,7 @@ from harness.stats.sequential import (
     confidence_sequence,
     fixed_interval,
     log_likelihood_ratio,
+    min_units,
     pooled_p_value,
     radius,
     robbins_boundary,
@@ -271,6 +272,45 @@ def test_false_positives_while_shares_change():
     sizes = [(3600, 400)] * 25 + [(2000, 2000)] * 25
     hits = _ever(0.02, 0.02, sizes, 1000, 23, _finds_a_difference, tuned_n=200_000, share=0.3)
     assert hits <= 66  # 1 in 100, at level .05
+
+
+def test_false_positives_of_skewed_figures_in_unequal_arms():
+    """Lognormal, log sd 1: skewness 6.18. Enough units first, then the level holds; a heavier tail needs more."""
+    rng = np.random.default_rng(29)
+    least = min_units((math.e + 2) * math.sqrt(math.e - 1))
+    hits = 0
+    for _ in range(500):
+        arms = [_running(rng.lognormal(0, 1, n * 40), n) for n in (450, 50)]
+        looks = (confidence_sequence(*pair, ALPHA, 4000, min_n=least) for pair in zip(*arms, strict=True))
+        hits += any(found is not None and _finds_a_difference(found) for found in looks)
+    assert hits <= 37  # 1 in 100, at level .05
+
+
+def _running(units, batch):
+    """An arm as it is at each look, after each batch of units."""
+    return [Arm(n, units[:n].mean(), units[:n].var(ddof=1)) for n in range(batch, units.size + 1, batch)]
+
+
+def test_a_proportion_is_held_to_about_the_same_as_other_skewed_figures():
+    rate = 0.004
+    skewness = (1 - 2 * rate) / math.sqrt(rate * (1 - rate))
+    assert min_units(skewness) == pytest.approx(MIN_RARER / rate, rel=0.02)
+    assert min_units(0.0) == 100
+
+
+def test_false_positives_while_both_rates_move_alike():
+    """A daily swing from 4 % to 16 % does no harm as long as units are split alike throughout."""
+    rate = 0.1 + 0.06 * np.sin(np.arange(60) / 5)
+    hits = _ever(rate, rate, [(700, 300)] * 60, 1000, 27, _finds_a_difference, tuned_n=60_000)
+    assert hits <= 66
+
+
+def test_shares_that_change_while_rates_move_deceive():
+    """What the assumption rules out: arms pooled over such stretches differ although in each they do not (Simpson)."""
+    rate = np.repeat([0.05, 0.10], 30)
+    sizes = [(900, 100)] * 30 + [(500, 500)] * 30
+    hits = _ever(rate, rate, sizes, 200, 28, _finds_a_difference, tuned_n=60_000, share=0.3)
+    assert hits > 190
 
 
 def test_a_true_difference_is_covered_at_all_looks_at_once():
