@@ -28,7 +28,8 @@ from scipy.stats import binom
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.stats import power, ratio, sequential
-from harness.stats.sequential import MIN_RARER, MIN_UNITS, Arm
+from harness.stats.intervals import Arm, pooled_p_value
+from harness.stats.sequential import MIN_RARER, MIN_UNITS
 
 ALPHA = 0.05
 POWER = 0.8
@@ -61,7 +62,7 @@ class Seen:
     def fixed(self) -> np.ndarray:
         """The p-values of the test that is meant for one look (normal for Welch's t: samples are large)."""
         if self.successes is not None:
-            return sequential.pooled_p_value(self.mean[0], self.n[0], self.mean[1], self.n[1])
+            return pooled_p_value(self.mean[0], self.n[0], self.mean[1], self.n[1])
         v = self.variance[0] / self.n[0] + self.variance[1] / self.n[1]
         return 2 * ndtr(-np.abs(self.mean[1] - self.mean[0]) / np.sqrt(v))
 

@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats.sequential import check_alpha, tuned_ratio, welch_freedom
+from harness.stats.intervals import check_alpha, welch_freedom
+from harness.stats.sequential import tuned_ratio
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ change too, arms pooled over all of it differ without a difference (Simpson), he
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from harness.stats.intervals import ASSUMED, Arm, Difference, check_alike, check_alpha
 
 FloatArray = NDArray[np.float64]
 
@@ -35,60 +36,7 @@ MIN_UNITS: Final = 100
 MIN_RARER: Final = 20
 """Of a proportion, successes and failures that each arm needs: below, its estimated variance cannot be relied on."""
 
-_UNITS: Final = (
-    "units are independent, each counted once; each arm's mean holds still; variances estimated (asymptotic)"
-)
-ANY_LOOK: Final = f"valid at any look; {_UNITS}"
-ONE_LOOK: Final = f"valid at one look fixed beforehand; {_UNITS}"
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """What was seen of one arm.
-
-    >>> Arm.of_successes(30, 100)
-    Arm(n=100, mean=0.3, variance=0.21212121212121213, successes=30)
-    """
-
-    n: int
-    """Units."""
-    mean: float
-    variance: float
-    """Of one unit, the sample's (divisor ``n - 1``)."""
-    successes: int | None = None
-    """Of a proportion, how many units succeeded; None where each unit has a number."""
-
-    def __post_init__(self) -> None:
-        if self.n < 0 or not math.isfinite(self.mean) or not 0 <= self.variance < math.inf:
-            raise ValueError(f"{self} is no sample: n and variance are 0 or more, mean and variance finite")
-
-    @classmethod
-    def of_successes(cls, successes: int, n: int) -> "Arm":
-        """A proportion: ``successes`` of ``n`` units."""
-        if not 0 <= successes <= n:
-            raise ValueError(f"{successes} successes of {n} units: successes are 0 or more, and no more than units")
-        mean = successes / n if n else 0.0
-        return cls(n, mean, n * mean * (1 - mean) / (n - 1) if n > 1 else 0.0, successes)
-
-    def enough(self, min_n: int = MIN_UNITS) -> bool:
-        """Whether its mean may be taken for normal and its variance for known: if not, nothing is said of it."""
-        rarer = math.inf if self.successes is None else min(self.successes, self.n - self.successes)
-        return self.n >= max(min_n, 2) and self.variance > 0 and rarer >= MIN_RARER
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Candidate minus stable, with its interval and the p-value of there being none.
-
-    Of a confidence sequence, the least p-value so far and the intersection of all intervals so far are valid too.
-    """
-
-    estimate: float
-    lower: float
-    upper: float
-    p_value: float
-    assumption: str
-    """What it rests on."""
+ANY_LOOK: Final = f"valid at any look; {ASSUMED}"
 
 
 def confidence_sequence(
@@ -116,17 +64,18 @@ def confidence_sequence(
     Returns:
         None as long as either arm has too few units to say anything.
 
+    >>> from harness.stats.intervals import Arm
     >>> at = confidence_sequence(Arm.of_successes(1000, 10_000), Arm.of_successes(1200, 10_000), 0.05, 20_000)
     >>> round(at.estimate, 4), round(at.lower, 4), round(at.upper, 4), round(at.p_value, 5)
     (0.02, 0.0066, 0.0334, 0.00033)
     """
     check_alpha(alpha)
-    _check_alike(stable, candidate)
+    check_alike(stable, candidate)
     if not tuned_n > 0:
         raise ValueError(f"tuned_n is {tuned_n}: it takes the number of units, above 0, that the test is planned for")
     if share is not None and not 0 < share < 1:
         raise ValueError(f"the candidate's share is {share}: it lies between 0 and 1, both excluded")
-    if not (stable.enough(min_n) and candidate.enough(min_n)):
+    if not (enough(stable, min_n) and enough(candidate, min_n)):
         return None
     part = candidate.n / (candidate.n + stable.n) if share is None else share
     variance = stable.variance / stable.n + candidate.variance / candidate.n
@@ -136,6 +85,12 @@ def confidence_sequence(
     half = float(radius(variance, mixture, alpha))
     p_value = math.exp(-max(0.0, float(log_likelihood_ratio(estimate, variance, mixture))))
     return Difference(estimate, estimate - half, estimate + half, p_value, ANY_LOOK)
+
+
+def enough(arm: Arm, min_n: int = MIN_UNITS) -> bool:
+    """Whether an arm's mean may be taken for normal and its variance for known: if not, nothing is said of it."""
+    rarer = math.inf if arm.successes is None else min(arm.successes, arm.n - arm.successes)
+    return arm.n >= max(min_n, 2) and arm.variance > 0 and rarer >= MIN_RARER
 
 
 def min_units(skewness: float) -> int:
@@ -198,92 +153,3 @@ def tuned_ratio(alpha: float, dimensions: int = 1) -> float:
 
     check_alpha(alpha)
     return float(-lambertw(-(alpha ** (2 / dimensions)) / math.e, k=-1).real) - 1.0
-
-
-def check_alpha(alpha: float) -> None:
-    """ValueError if alpha is no level."""
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}: a level lies between 0 and 1, both excluded, such as 0.05")
-
-
-def _check_alike(stable: Arm, candidate: Arm) -> None:
-    if (stable.successes is None) != (candidate.successes is None):
-        raise ValueError("a proportion is compared with a mean: give both arms as `Arm.of_successes`, or neither")
-
-
-def fixed_interval(stable: Arm, candidate: Arm, alpha: float, *, min_n: int = 2) -> Difference | None:
-    """Candidate minus stable at the one look that was fixed beforehand; looked at often, it is wrong too often.
-
-    Two proportions: Newcombe's interval of two Wilson scores (Statistics in Medicine 1998, method 10), and the p-value
-    of the z-test with pooled variance (chi-square without correction). They are not inversions of each other: close to
-    alpha they may disagree. Two means: Welch's t interval and test. All asymptotic, save Welch's for normal outcomes,
-    which is an approximation good at any size.
-
-    Returns:
-        None with fewer than ``min_n`` units in an arm, or means of which neither varies.
-
-    >>> trial = fixed_interval(Arm.of_successes(48, 80), Arm.of_successes(56, 70), 0.05)
-    >>> round(trial.estimate, 4), round(trial.lower, 4), round(trial.upper, 4)
-    (0.2, 0.0524, 0.3339)
-    """
-    check_alpha(alpha)
-    _check_alike(stable, candidate)
-    if min(stable.n, candidate.n) < max(min_n, 2):
-        return None
-    if stable.successes is not None:
-        return _newcombe(stable, candidate, alpha)
-    return _welch(stable, candidate, alpha) if stable.variance + candidate.variance > 0 else None
-
-
-def _newcombe(stable: Arm, candidate: Arm, alpha: float) -> Difference:
-    from scipy.special import ndtri
-
-    z = float(ndtri(1 - alpha / 2))
-    low_s, high_s = wilson(stable.mean, stable.n, z)
-    low_c, high_c = wilson(candidate.mean, candidate.n, z)
-    d = candidate.mean - stable.mean
-    lower = d - math.hypot(candidate.mean - low_c, high_s - stable.mean)
-    upper = d + math.hypot(high_c - candidate.mean, stable.mean - low_s)
-    return Difference(
-        d, lower, upper, float(pooled_p_value(stable.mean, stable.n, candidate.mean, candidate.n)), ONE_LOOK
-    )
-
-
-def _welch(stable: Arm, candidate: Arm, alpha: float) -> Difference:
-    from scipy.special import stdtr, stdtrit
-
-    of_stable, of_candidate = stable.variance / stable.n, candidate.variance / candidate.n
-    freedom = welch_freedom(of_stable, stable.n, of_candidate, candidate.n)
-    error = math.sqrt(of_stable + of_candidate)
-    d = candidate.mean - stable.mean
-    half = -float(stdtrit(freedom, alpha / 2)) * error
-    return Difference(d, d - half, d + half, 2 * float(stdtr(freedom, -abs(d) / error)), ONE_LOOK)
-
-
-def welch_freedom(of_stable: float, n_stable: float, of_candidate: float, n_candidate: float) -> float:
-    """Degrees of freedom of Welch and Satterthwaite, given the variance of each arm's mean, and its units."""
-    total = of_stable + of_candidate
-    # As shares of their sum, since squares of small variances underflow.
-    parts = (of_stable / total) ** 2 / (n_stable - 1) + (of_candidate / total) ** 2 / (n_candidate - 1)
-    return 1 / parts
-
-
-def wilson(share: float, n: int, z: float) -> tuple[float, float]:
-    """Wilson's score interval (1927) of a proportion seen as ``share`` of ``n`` units."""
-    middle = share + z**2 / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    whole = 1 + z**2 / n
-    # Rounding must not put an end on the wrong side of what was seen.
-    return min(max(0.0, (middle - half) / whole), share), max(min(1.0, (middle + half) / whole), share)
-
-
-def pooled_p_value(stable: ArrayLike, n_stable: ArrayLike, candidate: ArrayLike, n_candidate: ArrayLike) -> FloatArray:
-    """Two-sided p-value of the z-test of two proportions with pooled variance, for one look. Asymptotic; on arrays."""
-    from scipy.special import ndtr
-
-    p_s, n_s, p_c, n_c = (np.asarray(each, np.float64) for each in (stable, n_stable, candidate, n_candidate))
-    pooled = (p_s * n_s + p_c * n_c) / (n_s + n_c)
-    error = np.sqrt(pooled * (1 - pooled) * (1 / n_s + 1 / n_c))
-    z = np.divide(np.abs(p_c - p_s), error, out=np.zeros_like(error), where=error > 0)
-    found: FloatArray = 2 * ndtr(-z)
-    return found
