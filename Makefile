@@ -21,6 +21,7 @@ lint: $(VENV)/.installed-dev
 benchmark: $(VENV)/.installed-dev  ## the claims of the README, each against a named peer in the same run
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/ab_test.py
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("harness needs CPython 3.11 to 3.13; $(PYTHON) is %d.%d: name another one with make PYTHON=python3.12" % v)'
