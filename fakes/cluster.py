@@ -14,12 +14,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from harness.clock import is_virtual, now_ns
 from harness.domain.event import ArmTotals, InputColumn
-from harness.domain.model import Role, TrainedModel
-from harness.domain.rollout import Weights
+from harness.domain.fault import Fault
+from harness.domain.model import ARMS, Role, TrainedModel
+from harness.domain.rollout import Routing, SetMirror, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import MILLISECOND, MINUTE, SECOND, WHOLE
 from harness.errors import RoutingError, ServingError
-from harness.protocols import ArmSample, MetricSource, Notice, Population, Readiness
+from harness.protocols import ArmSample, IntArray, MetricSource, Notice, Population, Readiness
+from harness.sim.classes import rows_of
 from harness.sim.cluster import NEVER, Cluster, Setting
 from harness.sim.population import Answers
 
@@ -68,16 +70,37 @@ class SimulatedCluster:
     async def start(self, models: Mapping[Role, TrainedModel], population: Population | None) -> None:
         """Bring stable up with all traffic; times of the scenario's faults and traffic count from here."""
         scenario = self._scenario
-        answers = (
-            Answers.build(models, population, scenario.faults, scenario.seed, scenario.horizon_ns)
-            if population
-            else None
-        )
+        answers = self._answers(models, population, scenario.faults)
         self._origin_ns = now_ns()
         self._sender, self._receiver = anyio.create_memory_object_stream[Notice](NOTICES)
-        self._cluster = Cluster(_setting(scenario), answers, self._sender.send_nowait)
+        self._cluster = Cluster(_setting(scenario, population), answers, self._sender.send_nowait)
         self._cluster.start()
         self._arm()
+
+    async def replace(
+        self,
+        models: Mapping[Role, TrainedModel],
+        population: Population | None,
+        *,
+        adopt: bool,
+        injected: tuple[Fault, ...] = (),
+    ) -> None:
+        """Make room for another candidate; what befalls a model goes with it."""
+        running = self._running
+        kept = running.inherited(adopt=adopt)
+        answers = self._answers(models, population, (*kept, *injected))
+        service = self._scenario.service[Role.CANDIDATE]
+        running.replace_candidate(self._elapsed(), answers, service, injected, adopt=adopt)
+        self._arm()
+
+    def _answers(
+        self, models: Mapping[Role, TrainedModel], population: Population | None, faults: tuple[Fault, ...]
+    ) -> Answers | None:
+        scenario = self._scenario
+        if population is None:
+            return None
+        shadow = Role.SHADOW in _arms(scenario)
+        return Answers.build(models, population, faults, scenario.seed, scenario.horizon_ns, shadow=shadow)
 
     async def stop(self) -> None:
         """End traffic."""
@@ -137,13 +160,19 @@ class SimulatedCluster:
 
     # --- the pump ---
 
-    def route(self, want: Weights) -> Weights:
-        """Put weights in force at once."""
-        if sum(want.values()) != WHOLE or any(share < 0 for share in want.values()):
-            raise RoutingError(f"weights {dict(want)} must be shares of {WHOLE} that sum to it")
-        self._running.route(self._elapsed(), want)
+    def route(self, want: Routing) -> Weights:
+        """Put it in force at once."""
+        weights = dict(want.weights)
+        if sum(weights.values()) != WHOLE or any(share < 0 for share in weights.values()):
+            raise RoutingError(f"weights {weights} must be shares of {WHOLE} that sum to it")
+        running = self._running
+        if absent := [role for role, share in weights.items() if share and role not in running.arms]:
+            raise RoutingError(f"weights {weights} name {absent[0]}, which this cluster has no arm for")
+        if want.mirror and Role.SHADOW not in running.arms:
+            raise RoutingError("this cluster was not made to copy requests: no step of the rollout mirrors")
+        running.route(self._elapsed(), want)
         self._arm()
-        return dict(want)
+        return weights
 
     def _check(self) -> None:
         if self._broken:
@@ -186,8 +215,8 @@ class SimulatedRouter:
     def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
 
-    async def apply(self, want: Weights) -> Weights:
-        """Put these weights in force; answers with them."""
+    async def apply(self, want: Routing) -> Weights:
+        """Put it in force; answers with the weights."""
         return self._cluster.route(want)
 
 
@@ -196,7 +225,25 @@ def inprocess(platform: SimulatedCluster) -> MetricSource:
     return platform.metrics
 
 
-def _setting(scenario: Scenario) -> Setting:
+def _arms(scenario: Scenario) -> tuple[Role, ...]:
+    """The arms that a scenario's rollout has."""
+    rollout = scenario.rollout
+    mirrored = any(isinstance(step, SetMirror) for step in rollout.steps)
+    return (*ARMS, *[Role.BASELINE] * rollout.baseline, *[Role.SHADOW] * mirrored)
+
+
+def _members(scenario: Scenario, population: Population | None) -> tuple[IntArray, ...]:
+    """For each class of requests, the rows that it asks.
+
+    Raises:
+        InputError: it names a column or a value that the rows lack.
+    """
+    if population is None:
+        return ()
+    return tuple(rows_of(kind, population.rows) for kind in scenario.traffic.classes)
+
+
+def _setting(scenario: Scenario, population: Population | None) -> Setting:
     analysis = scenario.rollout.analysis
     every, window = (analysis.every_ns, analysis.window_ns) if analysis else (MINUTE, MINUTE)
     delay = scenario.labels.delay_ns if scenario.labels else 0
@@ -212,4 +259,6 @@ def _setting(scenario: Scenario) -> Setting:
         grid_ns=grid,
         keep_ns=window + grid,
         walk_ns=scenario.model.data.walk_ns if scenario.model.data else None,
+        arms=_arms(scenario),
+        members=_members(scenario, population),
     )

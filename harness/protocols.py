@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.event import ArmTotals, Event, InputColumn
+from harness.domain.fault import Fault
 from harness.domain.model import Revision, Role, TrainedModel
-from harness.domain.rollout import Weights
+from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND
 from harness.seeds import Stream
@@ -31,6 +32,18 @@ E = TypeVar("E", bound=Event)
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version as a registry lists it."""
+
+    revision: Revision
+    aliases: tuple[str, ...]
+    status: str = ""
+    """verified, bad or archived; empty where nothing was said."""
+    data_digest: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Registry(Protocol):
@@ -52,12 +65,32 @@ class Registry(Protocol):
         """The model of a version."""
         ...
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        """Let the alias name nothing; one that names nothing already is left so."""
+        ...
+
+    async def mark(self, revision: Revision, status: str) -> None:
+        """Say how a version stands: ``verified``, ``bad`` or ``archived``; a second mark takes the first one's place."""
+        ...
+
+    async def versions(self, name: str) -> tuple[Version, ...]:
+        """All versions of a model, oldest first; NotRegistered where the name is not known."""
+        ...
+
 
 class Tracker(Protocol):
     """Keeps what was trained with what, and how good it was."""
 
     async def record(self, model: TrainedModel, intent: IntentId) -> None:
         """Keep parameters, metrics and digests of a training run; the same intent twice is one run."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people."""
+
+    async def notify(self, message: Mapping[str, Any]) -> None:
+        """Deliver a message (``text``, and what it is about); any exception means that it was not delivered."""
         ...
 
 
@@ -105,8 +138,11 @@ class Serving(Protocol):
 class Router(Protocol):
     """Splits live traffic between the arms."""
 
-    async def apply(self, want: Weights) -> Weights:
-        """Put these weights in force; answers with those that are."""
+    async def apply(self, want: Routing) -> Weights:
+        """Put weights, routes by header, mirroring and stickiness in force; answers with the weights that are.
+
+        RoutingError where weights are no shares of the whole, or the router cannot do what is wanted of it.
+        """
         ...
 
 
@@ -128,7 +164,11 @@ class ArmSample:
     span_ns: int
     """How much of the window the arm was getting traffic; its rate is counted over that."""
     gauges: Mapping[str, float]
-    """utilisation, queue_length, replicas_ready, drift_score, prediction_drift: those that are measured."""
+    """utilisation, queue_length, replicas_ready, drift_score, prediction_drift, agreement, score_distance: those that
+    are measured."""
+
+    users: int | None = None
+    """Users whom the arm has met since the shares of traffic last changed; None where users are not known."""
 
     def figures(self) -> dict[str, float | None]:
         """Every metric of the window by name, in base units; None where nothing was there to measure."""
@@ -191,6 +231,28 @@ class Platform(Protocol):
         """Bring stable up with all traffic, as production stands before a rollout; users' requests begin."""
         ...
 
+    async def replace(
+        self,
+        models: Mapping[Role, TrainedModel],
+        population: "Population | None",
+        *,
+        adopt: bool,
+        injected: tuple[Fault, ...] = (),
+    ) -> None:
+        """Make room for another candidate, while users' requests go on.
+
+        The candidate's arm is empty afterwards: its replicas are gone, and those that are asked for next run the new
+        model. Whoever calls this has seen to it that no traffic goes to what is taken down.
+
+        Args:
+            models: of both roles, as they are from now on.
+            population: what users ask.
+            adopt: what was the candidate is stable from now on, with its replicas and all its traffic, and what was
+                stable is taken down; else the candidate is.
+            injected: what a simulated platform does to the new candidate; others take none.
+        """
+        ...
+
     async def stop(self) -> None:
         """End traffic and free what `start` took."""
         ...
@@ -241,6 +303,20 @@ class Tell(Protocol):
 
     def __call__(self, event: Callable[Concatenate[int, P], E], *args: P.args, **kwargs: P.kwargs) -> E:
         """Append ``event(now, *args, **kwargs)``."""
+        ...
+
+
+class Retrainer(Protocol):
+    """Trains a challenger on what has become known since the champion was trained."""
+
+    async def challenge(self, case: Case, known: float, tell: Tell) -> Case | None:
+        """A case whose candidate is the challenger and whose stable is the champion; None where it is no better.
+
+        Args:
+            case: with the champion as stable.
+            known: how much of the population's rows, in their order, has labels by now; in 0..1.
+            tell: where what was found is reported.
+        """
         ...
 
 

@@ -19,6 +19,7 @@ class Tally:
     failures: int = 0
     looks: int = 0
     errors_in_a_row: int = 0
+    unjudged_in_a_row: int = 0
     passed_ns: int | None = None
     """Its last look that could judge it, if that one passed."""
     waits: str = "not judged yet"
@@ -37,6 +38,8 @@ class Tallies:
         tally = self.by_rule[found.rule]
         tally.looks += 1
         tally.errors_in_a_row = tally.errors_in_a_row + 1 if found.verdict is Verdict.ERROR else 0
+        unjudged = found.verdict is Verdict.INCONCLUSIVE
+        tally.unjudged_in_a_row = tally.unjudged_in_a_row + 1 if unjudged else 0
         if found.verdict is Verdict.PASS:
             tally.passed_ns, tally.waits = at_ns, "not judged since"
         else:
@@ -66,6 +69,17 @@ class Tallies:
             first = erring[0][0]
             reason = f"{first.rule} could not be measured {self.policy.error_limit + 1} times in a row: {first.reason}"
             return AnalysisPhase(Verdict.ERROR, reason, because=tuple(e for _, e in erring))
+        limit = self.policy.inconclusive_limit
+        unjudged = [
+            (measurement, event)
+            for measurement, event in zip(found, events, strict=True)
+            if limit is not None and self.by_rule[measurement.rule].unjudged_in_a_row > limit
+        ]
+        if unjudged:
+            first = unjudged[0][0]
+            reason = f"{first.rule} could not be judged {limit + 1 if limit is not None else 0} times in a row"
+            because = tuple(event for _, event in unjudged)
+            return AnalysisPhase(Verdict.INCONCLUSIVE, f"{reason}: {first.reason}", because=because)
         rule, oldest = min(
             self.by_rule.items(), key=lambda item: -1 if item[1].passed_ns is None else item[1].passed_ns
         )

@@ -26,11 +26,11 @@ class Baselines:
     figures: dict[str, float] = field(default_factory=dict)
     at_ns: dict[str, int] = field(default_factory=dict)
 
-    def keep(self, sample: Sample, policy: AnalysisPolicy, at_ns: int) -> None:
+    def keep(self, sample: Sample, min_requests: int, at_ns: int) -> None:
         """Remember stable's figures of this look, those that rest on enough."""
-        stable = sample[Role.STABLE]
+        stable = sample[compared(sample)]
         for metric, figure in stable.figures().items():
-            if figure is not None and answers_behind(stable, metric) >= policy.min_requests:
+            if figure is not None and answers_behind(stable, metric) >= min_requests:
                 self.figures[metric] = figure
                 self.at_ns[metric] = at_ns
 
@@ -40,8 +40,22 @@ def answers_behind(sample: ArmSample, metric: str) -> int:
     return sample.labelled if METRICS[metric].kind in QUALITY else sample.requests
 
 
+def compared(sample: Sample) -> Role:
+    """The arm that the candidate is compared with: the baseline where it has traffic, else stable."""
+    baseline = sample.get(Role.BASELINE)
+    return Role.BASELINE if baseline and baseline.arrivals else Role.STABLE
+
+
+def judged(sample: Sample) -> Role:
+    """The arm that shows what the candidate does: copies, while users' requests do not reach it."""
+    shadow = sample.get(Role.SHADOW)
+    return Role.SHADOW if shadow and shadow.arrivals and not sample[Role.CANDIDATE].arrivals else Role.CANDIDATE
+
+
 def judge(rule: Rule, sample: Sample, policy: AnalysisPolicy, baselines: Baselines) -> Measurement:
     """Judge a rule on what both arms did in a window."""
+    standing = {Role.STABLE: compared(sample), Role.CANDIDATE: judged(sample)}
+    sample = {role: sample[stands] for role, stands in standing.items()}
     figures = {role: arm.figures() for role, arm in sample.items()}
     frozen: set[str] = set()
 

@@ -64,7 +64,7 @@ class Metric:
     @property
     def relative(self) -> bool:
         """Whether stable has a figure of its own to compare with."""
-        return self.kind is not Kind.RUN and self.unit is not Unit.TEXT
+        return self.kind not in {Kind.RUN, Kind.SHADOW} and self.unit is not Unit.TEXT
 
 
 OUTCOMES: Final = ("promoted", "rolled_back", "rejected", "kept_stable", "paused", "aborted", "failed", "error")
@@ -109,6 +109,7 @@ _TABLE: Final = (
     Metric("failed_requests", _NONE, Kind.RUN, _LOW, "requests that failed"),
     Metric("duration", _S, Kind.RUN, _EVEN, "how long the run took, in its own time"),
     Metric("agreement", _SHARE, Kind.SHADOW, _HIGH, "share of requests that both arms answer alike"),
+    Metric("score_distance", _NONE, Kind.SHADOW, _LOW, "how far apart the arms' scores of a request are, on average"),
     Metric("grade", _TEXT, Kind.LOAD, _HIGH, "grade of a load test", words=("A+", "A", "B", "C", "F")),
 )
 
@@ -132,6 +133,8 @@ class Scope:
     """What the model predicts; None where the scenario has no data set."""
     labels: bool = True
     """Whether true answers become known while the rollout is under way."""
+    mirrored: bool = False
+    """Whether requests are copied, so that the answers of both arms to the same request are known."""
 
     def names(self) -> tuple[str, ...]:
         """The metrics that are measured here."""
@@ -139,8 +142,12 @@ class Scope:
 
     def refusal(self, metric: Metric) -> str | None:
         """Why that metric is not measured here, and what to change; None where it is."""
-        if metric.kind is Kind.SHADOW:
-            return f"{metric.name} is only measured by a shadow rollout"
+        if metric.kind is Kind.SHADOW and not self.mirrored:
+            return (
+                f"{metric.name} is only measured where requests are copied: a shadow rollout, or a step {{mirror: 10%}}"
+            )
+        if metric.kind is Kind.SHADOW and self.task is None:
+            return f"{metric.name} compares models' answers to rows of a data set; add model.data"
         if metric.kind is Kind.LOAD:
             return f"{metric.name} is only given by a load test"
         if self.standing is Standing.GATES and metric.kind not in QUALITY:

@@ -127,6 +127,27 @@ class AnalysisPolicy:
     failure_limit: int = 0
     error_limit: int = 4
     no_data: NoData = NoData.HOLD
+    inconclusive_limit: int | None = None
+    """With more looks in a row that could not judge a rule, the rollout pauses for a person; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What an A/B test asks: is the candidate better by this metric, and does it harm none of the others?
+
+    The decision rests on all that was seen since the test began, and is valid however often it is looked at.
+    """
+
+    primary: str
+    """The metric that decides: a share (``success_rate``, ``error_rate``, ``accuracy``) or the ``mean`` latency."""
+    least_effect: float
+    """The smallest difference worth finding, in the metric's unit; the test is planned and tuned for it."""
+    level: float = 0.05
+    """How often a difference may be found where there is none."""
+    power: float = 0.8
+    """How often the smallest difference is to be found, by the sample that is planned."""
+    mismatch_level: float = 0.001
+    """How often a sample ratio mismatch may be found where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,16 +246,110 @@ class Routed(Event):
 
     intent: int
     weights: Mapping[Role, int]
+    routes: tuple[str, ...] = ()
+    """Headers that send a request to the candidate, whatever the weights."""
+    mirror: int = 0
+    """Share of stable's requests that is copied to the candidate, in 1/10,000."""
+    sticky: bool = False
+    """A user keeps to its arm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Event):
+    """A check that a step asked for was made: smoke tests, or the criteria of an approval."""
+
+    name: str
+    text: str
+    passed: bool
+    value: float | None
+    bound: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited(Event):
+    """A person is waited for."""
+
+    what: str
+    until_ns: int | None
+    """When the wait ends by itself, in ns since the run began; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded(Event):
+    """A person decided: who, and what."""
+
+    order: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notified(Event):
+    """Somebody was told, or could not be."""
+
+    channel: str
+    what: str
+    delivered: bool
+    detail: str
+
+
+# --- an A/B test ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentPlanned(Event):
+    """An A/B test begins: what it looks for, and what it will take to find it."""
+
+    metric: str
+    least_effect: float
+    level: float
+    power: float
+    baseline: float | None
+    """Stable's figure before the test; None where there is none yet."""
+    needed: int | None
+    """Answers of both arms together by which a fixed-sample test would find the least effect, with that power."""
+    needed_ns: int | None
+    """How long that takes at the present rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentLooked(Event):
+    """A look at an A/B test, over all that was seen since it began."""
+
+    metric: str
+    stable: float | None
+    candidate: float | None
+    answers: Mapping[Role, int]
+    effect: float | None
+    """Candidate less stable."""
+    lower: float | None
+    upper: float | None
+    """The interval that holds the true effect at every look at once, at the test's level."""
+    p_value: float | None
+    """Valid however often it is looked at."""
+    users: Mapping[Role, int]
+    mismatch_p: float | None
+    """Of the users' split being what it should be; valid at every look."""
+    finding: str
+    reason: str
+
+
+# --- looks and decisions ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisStarted(Event):
-    """Background analysis begins."""
+    """An analysis begins."""
+
+    step: int | None = None
+    """Of a step's own: its index; None: the one in the background."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisStopped(Event):
-    """Background analysis ends."""
+    """An analysis ends."""
+
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +387,8 @@ class Measured(Event):
     requests: Mapping[Role, int]
     failures: int
     """Looks on which this rule has failed so far."""
+    step: int | None = None
+    """Of a step's own analysis: the step's index; None: of the one in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +445,18 @@ class Promoted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ClassTotals:
+    """What one arm did for one class of requests over the whole run."""
+
+    arrived: int
+    succeeded: int
+    failed: int
+    p50: float | None
+    p95: float | None
+    """Latencies, in seconds; None where nothing was answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmTotals:
     """What one arm did over the whole run."""
 
@@ -364,6 +472,12 @@ class ArmTotals:
     figures: Figures
     first_ns: int | None = None
     """When its first request came, in ns since the run began; None: it never had one."""
+    users: int | None = None
+    """How many users it answered, or should have; None where users are not known."""
+    harmed: int | None = None
+    """How many of them got a failure at least once, or (of the candidate) an answer worse than stable's would be."""
+    classes: Mapping[str, ClassTotals] = field(default_factory=dict)
+    """By class of requests, where there are any."""
 
 
 @dataclass(frozen=True, slots=True)

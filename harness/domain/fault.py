@@ -27,6 +27,16 @@ class Errors:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """This share of the users who are sent to the arm never get there, and nothing is known of them.
+
+    A redirect that fails, a page that breaks before it asks: the usual cause of a sample ratio mismatch.
+    """
+
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Crash:
     """The first ``count`` replicas of the arm die; what they were working on is lost, and they start anew."""
 
@@ -89,7 +99,7 @@ class CorruptTraining:
 
 DataDrift = Shift | Scale | Swap | Missing | LabelDrift
 TrainingFault = StaleTraining | CorruptTraining
-ServingFault = LatencyFactor | LatencyAdd | Errors | Crash
+ServingFault = LatencyFactor | LatencyAdd | Errors | Lost | Crash
 Effect = DataDrift | TrainingFault | ServingFault
 
 

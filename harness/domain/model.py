@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from harness.domain.analysis import Rule
 
@@ -13,6 +13,19 @@ class Role(StrEnum):
 
     STABLE = "stable"
     CANDIDATE = "candidate"
+    BASELINE = "baseline"
+    """A second copy of stable beside the candidate, of the same size: what the candidate is best compared with."""
+    SHADOW = "shadow"
+    """Copies of stable's requests, answered by the candidate's replicas; no user ever gets such an answer."""
+
+    @property
+    def model(self) -> "Role":
+        """Whose model it answers with."""
+        return {Role.BASELINE: Role.STABLE, Role.SHADOW: Role.CANDIDATE}.get(self, self)
+
+
+ARMS: Final = (Role.STABLE, Role.CANDIDATE)
+"""The two revisions of a rollout."""
 
 
 class Task(StrEnum):

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from harness.domain.analysis import Rule
 from harness.domain.fault import Fault
+from harness.domain.lifecycle import Aftercare, ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import ModelPlan, Role
 from harness.domain.rollout import RolloutPolicy
 from harness.domain.service import Service
@@ -52,3 +53,13 @@ class Scenario:
     """The file's text, unchanged."""
     overrides: tuple[str, ...] = ()
     """``--set PATH=VALUE``, in order."""
+    staging: StagingPlan | None = None
+    """What the candidate must stand before production; None: it goes there at once."""
+    orders: tuple[ScriptedOrder, ...] = ()
+    """What people say in this rehearsal, rising in time."""
+    successors: tuple[Successor, ...] = ()
+    """Newer candidates, rising in time."""
+    aftercare: Aftercare | None = None
+    """What happens after a promotion; None: the run ends with it."""
+    notify: tuple[str, ...] = ()
+    """Where people are told of what matters: ``log``, ``memory``, or the URL of a webhook."""

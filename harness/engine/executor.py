@@ -2,37 +2,25 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Concatenate, ParamSpec, TypeVar
 
+from harness.analysis.measure import Baselines
 from harness.clock import now_ns
 from harness.domain.event import Event, Intended, ReadyChanged, ReplicasApplied, Routed
+from harness.domain.lifecycle import ScriptedOrder
 from harness.domain.model import Role
-from harness.domain.rollout import Seen, Want, Weights
+from harness.domain.rollout import Routing, Rules, Seen, Want, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE, share_text
+from harness.engine.herald import Herald
 from harness.errors import RuleViolation
 from harness.log import EventLog
-from harness.protocols import MetricSource, Platform, Readiness, Registry, Stage, Tracker
-from harness.strategies.steps import State, Transition
+from harness.protocols import MetricSource, Notifier, Platform, Readiness, Registry, Retrainer, Stage, Tracker
+from harness.strategies import Machine
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)
-
-
-class Machine(Protocol):
-    """What a strategy gives the engine: a pure machine."""
-
-    def start(self, at_ns: int) -> Transition:
-        """The first actions."""
-        ...
-
-    def next(self, state: State, seen: Seen, at_ns: int) -> Transition:
-        """What to do, given what was seen."""
-        ...
-
-    def foreseen(self) -> tuple[tuple[int, int], ...]:
-        """The weights if all goes well."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +36,12 @@ class Parts:
     machine: Machine
     run_id: str
     """Differs from run to run; effects carry it, so that a second try finds the first."""
+    staging: Sequence[Stage] = ()
+    """What a registered candidate must stand before any of it reaches production."""
+    retrainer: Retrainer | None = None
+    """Trains challengers, where the scenario has a way to."""
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
+    """Where people are told, by channel."""
 
 
 @dataclass(slots=True)
@@ -65,10 +59,16 @@ class Executor:
     """The loop's time when they began."""
     weights: Weights = field(default_factory=dict)
     """In force, as the router last answered."""
+    routing: Routing | None = None
+    """As last asked for; None: nothing was asked for, or it was not answered."""
     ready: Mapping[Role, Readiness] = field(default_factory=dict)
     """As last seen."""
     replicas: Mapping[Role, int] = field(default_factory=dict)
     """As last asked for."""
+    baselines: Baselines = field(default_factory=Baselines)
+    """What stable showed last."""
+    herald: Herald | None = None
+    """Tells people, beside everything else."""
     intents: int = 0
     last: int = -1
     """Sequence number of the newest event."""
@@ -78,6 +78,16 @@ class Executor:
         told = event(now_ns() - self.origin_ns, *args, **kwargs)
         self.last = self.log.append(told)
         return told
+
+    def notify(self, text: str) -> None:
+        """Have people told; it takes its time beside whatever goes on."""
+        if self.herald:
+            self.herald.say(text)
+
+    def orders(self) -> Sequence[ScriptedOrder]:
+        """What people say in a rehearsal and have not said yet, in order."""
+        elapsed = now_ns() - self.live_ns
+        return [order for order in self.scenario.orders if order.at_ns >= elapsed]
 
     def intend(self, action: str, detail: str) -> int:
         """Log what is about to be done; answers with the intent's number."""
@@ -91,13 +101,13 @@ class Executor:
 
     async def make_so(self, want: Want) -> list[Seen]:
         """Bring about a desired state; what is asked for again is not done again."""
-        check(want, self.ready, self.weights)
+        check(want, self.ready, self.weights, self.parts.machine.rules, self.replicas)
         seen: list[Seen] = []
         if dict(want.replicas) != dict(self.replicas):
             await self.scale(want.replicas)
             seen += await self.readiness()
-        if dict(want.weights) != dict(self.weights):
-            await self.route(want.weights)
+        if want.routing != self.routing or dict(want.weights) != dict(self.weights):
+            await self.route(want.routing)
         return [*seen, _routed(self.weights)]
 
     async def scale(self, replicas: Mapping[Role, int]) -> None:
@@ -107,11 +117,14 @@ class Executor:
         self.replicas = dict(replicas)
         self.tell(ReplicasApplied, intent, self.replicas)
 
-    async def route(self, weights: Weights) -> None:
-        """Put weights in force."""
-        intent = self.intend("route", ", ".join(f"{role} {share_text(share)}" for role, share in weights.items()))
-        self.weights = dict(await self.parts.platform.router.apply(weights))
-        self.tell(Routed, intent, self.weights)
+    async def route(self, want: Routing) -> None:
+        """Put weights, routes and mirroring in force."""
+        intent = self.intend("route", _routing_text(want))
+        self.routing = None
+        self.weights = dict(await self.parts.platform.router.apply(want))
+        self.routing = want
+        routes = tuple(str(route) for route in want.routes)
+        self.tell(Routed, intent, self.weights, routes, want.mirror, want.sticky)
 
     async def readiness(self) -> list[Seen]:
         """Look at both arms; what has changed is logged, and where each stands is answered."""
@@ -125,10 +138,30 @@ class Executor:
         return [Ready(role, state.ready, state.wanted) for role, state in now.items()]
 
 
-def check(want: Want, ready: Mapping[Role, Readiness], in_force: Weights) -> None:
+NO_RULES = Rules()
+
+
+def check(
+    want: Want,
+    ready: Mapping[Role, Readiness],
+    in_force: Weights,
+    rules: Rules = NO_RULES,
+    replicas: Mapping[Role, int] = MappingProxyType({}),
+) -> None:
     """Refuse what must never be, whatever strategy asked for it.
 
-    Weights are shares that sum to the whole, and no arm gets more than it has unless it was last seen ready.
+    Weights are shares that sum to the whole, and no arm gets more than it has unless it was last seen ready; and the
+    rules that the strategy itself gave are kept.
+
+    Args:
+        want: what is asked for.
+        ready: of each arm, as last seen.
+        in_force: the weights.
+        rules: the strategy's own.
+        replicas: as last asked for.
+
+    Raises:
+        RuleViolation: naming the rule.
     """
     total = sum(want.weights.values())
     if total != WHOLE or any(share < 0 for share in want.weights.values()):
@@ -136,6 +169,31 @@ def check(want: Want, ready: Mapping[Role, Readiness], in_force: Weights) -> Non
     for role, share in want.weights.items():
         if share > in_force.get(role, 0) and not (role in ready and ready[role].ready):
             raise RuleViolation(f"{role} may not get {share_text(share)} of the traffic: none of its replicas is ready")
+    if (want.routes or want.mirror) and not (Role.CANDIDATE in ready and ready[Role.CANDIDATE].ready):
+        raise RuleViolation("the candidate may get no requests by header and no copies: none of its replicas is ready")
+    candidate = want.weights.get(Role.CANDIDATE, 0)
+    if rules.exclusive and candidate not in {0, WHOLE}:
+        raise RuleViolation(f"one arm has all the traffic in this strategy; {share_text(candidate)} is a part of it")
+    if rules.unexposed and (candidate not in {0, WHOLE} or want.routes):
+        raise RuleViolation("no user is answered by the candidate of a shadow before it is decided on")
+    _check_capacity(want, ready, rules, replicas)
+
+
+def _check_capacity(want: Want, ready: Mapping[Role, Readiness], rules: Rules, replicas: Mapping[Role, int]) -> None:
+    kept = sum(min(state.ready, want.replicas.get(role, 0)) for role, state in ready.items())
+    if kept < rules.least_ready and kept < sum(state.ready for state in ready.values()):
+        raise RuleViolation(f"only {kept} ready replicas would be left, and {rules.least_ready} are never given up")
+    wanted, before = sum(want.replicas.values()), sum(replicas.values())
+    if rules.most_replicas is not None and rules.most_replicas < wanted > before:
+        raise RuleViolation(f"{wanted} replicas are more than there may be at a time, which is {rules.most_replicas}")
+
+
+def _routing_text(want: Routing) -> str:
+    parts = [f"{role} {share_text(share)}" for role, share in want.weights.items()]
+    parts += [f"requests with {route} to the candidate" for route in want.routes]
+    if want.mirror:
+        parts.append(f"{share_text(want.mirror)} copied to the candidate")
+    return ", ".join(parts)
 
 
 def _routed(weights: Weights) -> Seen:

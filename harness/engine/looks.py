@@ -3,10 +3,12 @@
 A look at ``t`` is taken after everything else of that instant, and sees only what clients saw in ``[t - window, t)``.
 """
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness.analysis.limits import Tallies
-from harness.analysis.measure import Baselines, judge, unmeasured
+from harness.analysis.measure import judge, unmeasured
 from harness.clock import Phase, instant, now_ns, sleep_until
 from harness.domain.analysis import AnalysisPolicy
 from harness.domain.event import ArmObserved, Measured, Observed
@@ -29,31 +31,44 @@ async def observe(executor: Executor) -> None:
     look = 0
     while True:
         look += 1
-        await _look_due(begun + look * every)
+        await look_due(begun + look * every)
         try:
-            await _observed(executor, window)
+            sample = await observed(executor, window)
+            executor.baselines.keep(sample, policy.min_requests if policy else 1, now_ns() - executor.live_ns)
         except BackendError:
             # Nobody judges here: a figure that is missing from the picture is no reason to stop users' traffic.
             continue
 
 
-async def analyse(executor: Executor, policy: AnalysisPolicy, report: Callable[[AnalysisPhase], None]) -> None:
-    """Look and judge, until cancelled; each look ends with a report of where the analysis stands."""
+async def analyse(
+    executor: Executor,
+    policy: AnalysisPolicy,
+    report: Callable[[AnalysisPhase], None],
+    step: int | None = None,
+    looks: int | None = None,
+) -> None:
+    """Look and judge, until cancelled or done; each look ends with a report of where the analysis stands.
+
+    Args:
+        executor: of the run.
+        policy: what is judged, and how.
+        report: told of each look.
+        step: of a step's own analysis, the step's index.
+        looks: after so many it is done; None: never.
+    """
     begun = now_ns()
-    tallies, baselines = Tallies(policy), Baselines()
-    try:  # where stable is about to lose all its traffic, this is the last that is seen of it
-        baselines.keep(await _observed(executor, policy.window_ns), policy, begun - executor.live_ns)
-    except BackendError:
-        baselines = Baselines()
+    tallies, baselines = Tallies(policy), executor.baselines
+    with contextlib.suppress(BackendError):  # where stable is about to lose all its traffic, this is the last of it
+        baselines.keep(await observed(executor, policy.window_ns), policy.min_requests, begun - executor.live_ns)
     look = 0
-    while True:
+    while looks is None or look < looks:
         look += 1
         at_ns = begun + look * policy.every_ns
-        await _look_due(at_ns)
+        await look_due(at_ns)
         try:
-            sample = await _observed(executor, policy.window_ns)
+            sample = await observed(executor, policy.window_ns)
             found = [judge(rule, sample, policy, baselines) for rule in policy.rules]
-            baselines.keep(sample, policy, at_ns - executor.live_ns)
+            baselines.keep(sample, policy.min_requests, at_ns - executor.live_ns)
         except BackendError as error:
             found = [unmeasured(rule, str(error)) for rule in policy.rules]
         judged = []
@@ -70,17 +85,20 @@ async def analyse(executor: Executor, policy: AnalysisPolicy, report: Callable[[
                 measurement.bound,
                 {Role(role): count for role, count in measurement.requests.items()},
                 failures,
+                step,
             )
             judged.append(executor.last)
-        report(tallies.phase(found, judged))
+        report(replace(tallies.phase(found, judged), inline=step is not None, done=look == looks))
 
 
-async def _look_due(at_ns: int) -> None:
+async def look_due(at_ns: int) -> None:
+    """Wait for a look's time, and for everything else of that instant."""
     await sleep_until(at_ns)
     await instant(Phase.MEASURE)
 
 
-async def _observed(executor: Executor, window_ns: int) -> Sample:
+async def observed(executor: Executor, window_ns: int) -> Sample:
+    """Measure all arms over a window that ends now, and log it."""
     stop = now_ns()
     sample = await executor.parts.metrics.sample(max(executor.live_ns, stop - window_ns), stop)
     arms = {

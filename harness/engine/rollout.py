@@ -1,29 +1,40 @@
 """Drives a rollout: feeds its machine with what is seen, and does what it asks for, until it ends."""
 
+from collections.abc import Sequence
+
 import anyio
 from anyio.abc import TaskGroup
 
-from harness.clock import Phase, instant, now_ns
+from harness.clock import Phase, instant, now_ns, sleep_until
 from harness.domain.analysis import AnalysisPolicy, Verdict
-from harness.domain.event import AnalysisStarted, AnalysisStopped, Noticed, StepEntered, StepHeld
+from harness.domain.event import AnalysisStarted, AnalysisStopped, Awaited, Commanded, Noticed, StepEntered, StepHeld
 from harness.domain.rollout import (
     Action,
     AnalysisPhase,
+    Await,
+    CallHook,
+    Command,
     End,
     EnterStep,
     Hold,
     Horizon,
+    Order,
     Seen,
     SetWeight,
     StartAnalysis,
+    StartExperiment,
     StopAnalysis,
+    Superseded,
     Tick,
     Want,
 )
 from harness.domain.units import SECOND
+from harness.engine import hooks
 from harness.engine.executor import Executor
+from harness.engine.experiment import experiment
 from harness.engine.looks import analyse, observe
-from harness.strategies.steps import Transition
+from harness.protocols import Case
+from harness.strategies.state import Transition
 
 
 def _precedence(seen: Seen) -> int:
@@ -31,24 +42,37 @@ def _precedence(seen: Seen) -> int:
     match seen:
         case AnalysisPhase(verdict=Verdict.FAIL | Verdict.ERROR):
             return 0
-        case Tick():
-            return 2
-        case Horizon():
-            return 3
-        case _:
+        case Command(order=Order.ABORT | Order.REJECT) | Superseded():
             return 1
+        case Tick():
+            return 3
+        case Horizon():
+            return 4
+        case _:
+            return 2
 
 
 class Rollout:
-    """One rollout under way."""
+    """One rollout under way.
 
-    def __init__(self, executor: Executor) -> None:
+    Args:
+        executor: of the run.
+        case: the models, for what is asked of their held-out figures.
+        successor: when a newer candidate comes (in the run's time), and how it is called; None: none does.
+    """
+
+    def __init__(self, executor: Executor, case: Case, successor: tuple[int, str] | None = None) -> None:
         self.executor = executor
+        self.case = case
+        self.successor = successor
         self.machine = executor.parts.machine
         self.inbox: list[Seen] = []
         self.bell = anyio.Event()
         self.weight = 0
+        self.step = -1
         self.looking: anyio.CancelScope | None = None
+        self.apart: anyio.CancelScope | None = None
+        """The step's own analysis, or A/B test."""
         self.tasks: TaskGroup | None = None
 
     async def drive(self) -> End:
@@ -56,7 +80,10 @@ class Rollout:
         async with anyio.create_task_group() as tasks:
             self.tasks = tasks
             tasks.start_soon(self._listen, name="notices")
+            tasks.start_soon(self._orders, name="orders")
             tasks.start_soon(self._look, None, name="looks")
+            if self.successor:
+                tasks.start_soon(self._supersede, *self.successor, name="successor")
             end = await self._steps()
             tasks.cancel_scope.cancel()
         return end
@@ -67,6 +94,8 @@ class Rollout:
         while end is None:
             await self._something_seen(transition.wake_at_ns)
             for seen in self._batch(transition.wake_at_ns):
+                if isinstance(seen, Command):
+                    self.executor.tell(Commanded, seen.order.value, seen.by)
                 transition = self.machine.next(transition.state, seen, self._elapsed())
                 end = await self._follow(transition)
                 if end:
@@ -95,7 +124,8 @@ class Rollout:
             batch.append(Horizon())
         return sorted(batch, key=_precedence)
 
-    def _see(self, *seen: Seen) -> None:
+    def see(self, *seen: Seen) -> None:
+        """Have the machine told of something at the next decision."""
         self.inbox.extend(seen)
         self.bell.set()
 
@@ -110,16 +140,38 @@ class Rollout:
         tell = self.executor.tell
         match action:
             case Want():
-                self._see(*await self.executor.make_so(action))
+                self.see(*await self.executor.make_so(action))
             case EnterStep(index, step):
                 if isinstance(step, SetWeight):
                     self.weight = step.weight
+                self.step = index
                 tell(StepEntered, index, str(step), self.weight)
             case Hold(reason):
                 tell(StepHeld, -1, reason)
-            case StartAnalysis():
+            case Await(what, until_ns):
+                tell(Awaited, what, until_ns)
+                self.executor.notify(f"waiting for a person: {what}")
+            case CallHook(hook, step):
+                self.see(await hooks.answer(self.executor, self.case, hook, step))
+            case _:
+                self._looks(action)
+
+    def _looks(self, action: Action) -> None:
+        """Begin or end what looks on beside the steps."""
+        tell, background = self.executor.tell, self.executor.scenario.rollout.analysis
+        match action:
+            case StartAnalysis(None, _):
                 tell(AnalysisStarted)
-                self._look_anew(self.executor.scenario.rollout.analysis)
+                self._look_anew(background)
+            case StartAnalysis(policy, looks):
+                tell(AnalysisStarted, self.step)
+                self._begin_apart(analyse, self.executor, policy, self.see, self.step, looks)
+            case StartExperiment(what, every_ns):
+                self._begin_apart(experiment, self.executor, what, every_ns, self.see)
+            case StopAnalysis(inline=True):
+                tell(AnalysisStopped, self.step)
+                if self.apart:
+                    self.apart.cancel()
             case StopAnalysis():
                 tell(AnalysisStopped)
                 self._look_anew(None)
@@ -135,12 +187,32 @@ class Rollout:
     async def _look(self, policy: AnalysisPolicy | None) -> None:
         with anyio.CancelScope() as self.looking:
             if policy:
-                await analyse(self.executor, policy, self._see)
+                await analyse(self.executor, policy, self.see)
             else:
                 await observe(self.executor)
+
+    def _begin_apart(self, work: object, *args: object) -> None:
+        if self.apart:
+            self.apart.cancel()
+        if self.tasks:
+            self.tasks.start_soon(self._apart, work, args, name="the step's own looks")
+
+    async def _apart(self, work: object, args: Sequence[object]) -> None:
+        with anyio.CancelScope() as self.apart:
+            await work(*args)  # type: ignore[operator]
 
     async def _listen(self) -> None:
         async for notice in self.executor.parts.platform.serving.notices():
             self.executor.tell(Noticed, notice.kind, notice.on, notice.text)
             if notice.kind.startswith("replica"):
-                self._see(*await self.executor.readiness())
+                self.see(*await self.executor.readiness())
+
+    async def _orders(self) -> None:
+        """What people say: those that the scenario scripts, counted from the start of traffic."""
+        for scripted in self.executor.orders():
+            await sleep_until(self.executor.live_ns + scripted.at_ns)
+            self.see(Command(scripted.order, scripted.by))
+
+    async def _supersede(self, at_ns: int, name: str) -> None:
+        await sleep_until(self.executor.live_ns + at_ns)
+        self.see(Superseded(name))

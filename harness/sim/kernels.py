@@ -26,26 +26,26 @@ FloatArray = NDArray[np.float64]
 # set (0: no model in the loop), the length of a ring less one, how many rows a request is drawn from, how long those
 # take to move from the first rows to the last, in ns; users, whether a user keeps to an arm, classes of requests; which
 # arm's requests are copied (-1: none), the share of them that is, and the arm that copies are counted for.
-NUMBER, FLYING, LABEL_EDGE, ROWS, RING_MASK, WINDOW, WALK_NS, USERS, STICKY, CLASSES, COPIED, COPY_EDGE, COPY = range(13)
+NUMBER, FLYING, LABEL_EDGE, ROWS, RING_MASK, WINDOW, WALK_NS = range(7)
+USERS, STICKY, CLASSES, COPIED, COPY_EDGE, COPY = range(7, 13)
 RUN_COLUMNS: Final = 16
 
 # What a request's draws are for: `keys`.
 PURPOSES: Final = ("arm", "replica", "service", "error", "row", "label", "user", "class", "mirror", "copy")
-DRAW_ARM, DRAW_REPLICA, DRAW_SERVICE, DRAW_ERROR, DRAW_ROW, DRAW_LABEL, DRAW_USER, DRAW_CLASS, DRAW_MIRROR, DRAW_COPY = (
-    range(10)
-)
+DRAW_ARM, DRAW_REPLICA, DRAW_SERVICE, DRAW_ERROR, DRAW_ROW, DRAW_LABEL = range(6)
+DRAW_USER, DRAW_CLASS, DRAW_MIRROR, DRAW_COPY = range(6, 10)
 
 # A class of requests: columns of `classes`. Where the share of the next one begins, the arm that a header sends it to
 # (-1: by weight), its rows in `members`, and how many of them a request is drawn from.
 CLASS_EDGE, CLASS_ARM, CLASS_FIRST, CLASS_ROWS, CLASS_WINDOW, CLASS_COLUMNS = range(6)
 
-# What a user has met at an arm: bits of `met`.
-MET, FAILED, WRONG = 1, 2, 4
+# What a user has met at an arm: bits of `met`; LATELY goes when shares change.
+MET, FAILED, WRONG, LATELY = 1, 2, 4, 8
 
 # An arm: columns of `arms`. SLOTS is rounded up to whole blocks; those that are not real are never free. ROUTABLE
 # replicas stand in `routable` from FIRST_ROUTABLE on, FAULTS faults in `faults` from FIRST_FAULT on, and the cells of
-# the present data level in `cells` from FIRST_CELL on. FIRST_NS is when the first request came, below 0 before. OWNER is
-# the arm whose replicas serve it: itself, but for copies.
+# the present data level in `cells` from FIRST_CELL on. FIRST_NS is when the first request came, below 0 before. OWNER
+# is the arm whose replicas serve it: itself, but for copies.
 SLOTS, QUEUE, TIMEOUT_NS, POLICY, FIRST_ROUTABLE, ROUTABLE, NEXT, FIRST_FAULT, FAULTS, FIRST_CELL, FIRST_NS, OWNER = (
     range(12)
 )
@@ -58,7 +58,7 @@ DIES, HEAD, TAIL, RING, FIRST_SLOT = range(5)
 
 # A fault: columns of `faults`.
 BEGINS, RAMP, ENDS, EFFECT, MAGNITUDE, FAULT_COLUMNS = range(6)
-FACTOR, ADD, SHARE = range(3)
+FACTOR, ADD, SHARE, LOSES = range(4)
 
 # What was seen of an arm: columns of `counts`. First what became of requests, then sums; WORK is service begun.
 OK, ERROR, TIMEOUT, REJECTED, CRASH, NO_REPLICA, ARRIVALS, SUM, WAIT_SUM, WAIT_COUNT, WORK = range(11)
@@ -106,7 +106,7 @@ class State(NamedTuple):
     """(levels, arms, rows) answers by data level and row; of copies, the upper half counts those whose original was
     answered too."""
     worse: NDArray[np.uint8]
-    """(levels, arms, rows) WRONG where the arm's answer is worse than stable's would have been, as far as it is known."""
+    """(levels, arms, rows) WRONG where the arm's answer is worse than stable's would be, as far as that is known."""
     met: NDArray[np.uint8]
     """(arms, users, at least 1) what each user has met."""
     classes: IntArray
@@ -203,9 +203,9 @@ def next_free(state: State, replica: Int, slots: Int) -> Int:
 
 
 @compiled
-def in_force(state: State, arm: Int, at_ns: Int) -> tuple[float, float, float]:
-    """Latency factor, latency added in ns, and share of errors at a time; see `harness.domain.fault.Fault.strength`."""
-    factor, added, spared = 1.0, 0.0, 1.0
+def in_force(state: State, arm: Int, at_ns: Int) -> tuple[float, float, float, float]:
+    """Latency factor, latency added in ns, share of errors and of users lost; see `harness.domain.fault`."""
+    factor, added, spared, kept = 1.0, 0.0, 1.0, 1.0
     for index in range(state.arms[at(arm + FAULTS)]):
         fault = state.arms[at(arm + FIRST_FAULT)] + index * FAULT_COLUMNS
         begins, ramp = state.faults[at(fault + BEGINS)], state.faults[at(fault + RAMP)]
@@ -217,9 +217,11 @@ def in_force(state: State, arm: Int, at_ns: Int) -> tuple[float, float, float]:
             factor *= 1.0 + (magnitude - 1.0) * strength
         elif effect == ADD:
             added += magnitude * strength
-        else:
+        elif effect == SHARE:
             spared *= 1.0 - magnitude * strength
-    return factor, added, 1.0 - spared
+        else:
+            kept *= 1.0 - magnitude * strength
+    return factor, added, 1.0 - spared, 1.0 - kept
 
 
 @compiled
@@ -307,7 +309,7 @@ def arm_of(state: State, user: Int, salt: Word) -> Int:
 
 
 @compiled
-def attend(
+def attend(  # noqa: C901, PLR0915 - all that a request meets
     state: State, number: Int, kind: Int, user: Int, at_ns: Int, until_ns: Int, salt: Word, twist: Word, known: Int
 ) -> Int:
     """Serve one request at an arm; answers with what becomes of it.
@@ -324,11 +326,16 @@ def attend(
         known: below 0 for a request, whose label is drawn; of a copy, 1 where its original was answered, else 0.
     """
     arm, counts = number * ARM_COLUMNS, number * COUNTS
+    factor, added, errors, lost = 1.0, 0.0, 0.0, 0.0
+    if state.arms[at(arm + FAULTS)]:
+        factor, added, errors, lost = in_force(state, arm, at_ns)
+        if lost > 0.0 and share(mix(~state.keys[DRAW_USER] + np.uint64(user) * GOLDEN)) < lost * WHOLE_SHARE:
+            return NO_REPLICA
     state.counts[at(counts + ARRIVALS)] += 1
     if state.arms[at(arm + FIRST_NS)] < 0:
         state.arms[at(arm + FIRST_NS)] = at_ns
     if state.run[USERS]:
-        state.met[at(number * state.run[USERS] + user)] |= np.uint8(MET)
+        state.met[at(number * state.run[USERS] + user)] |= np.uint8(MET | LATELY)
     classed = (number * state.run[CLASSES] + kind) * COUNTS
     if state.run[CLASSES]:
         state.class_counts[at(classed + ARRIVALS)] += 1
@@ -352,10 +359,7 @@ def attend(
     service = service_ns(state.tables, number, mix((state.keys[DRAW_SERVICE] ^ twist) + salt))
     if state.run[CLASSES]:
         service *= state.factors[at(kind)]
-    errors = 0.0
-    if state.arms[at(arm + FAULTS)]:
-        factor, added, errors = in_force(state, arm, at_ns)
-        service = service * factor + added
+    service = service * factor + added
 
     fate = TIMEOUT if gives_up_ns <= dies_ns else CRASH
     finish_ns = max(limit_ns, at_ns)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.model import Role
-from harness.sim.plane import Tally
+from harness.sim.plane import ClassTally, Tally
 from harness.stats.histogram import Histogram
 
 Rows = dict[int, NDArray[np.int64]]
@@ -38,6 +38,9 @@ class Sum:
     busy_ns: int = 0
     latency: Histogram = field(default_factory=Histogram)
     answered: Rows = field(default_factory=dict)
+    paired: Rows = field(default_factory=dict)
+    """Of copies: those whose original was answered too."""
+    classes: dict[str, ClassTally] = field(default_factory=dict)
 
     def add(self, tally: Tally) -> None:
         """Add what was seen in one bucket."""
@@ -47,6 +50,9 @@ class Sum:
         self.busy_ns += tally.busy_ns
         self.latency += tally.latency
         add_rows(self.answered, tally.answered)
+        add_rows(self.paired, tally.labelled)
+        for name, more in tally.classes.items():
+            self.classes[name] = self.classes.get(name, ClassTally()) + more
 
     @property
     def failed(self) -> int:
@@ -87,6 +93,14 @@ class Ledger:
         for role, tally in bucket.tallies.items():
             add_rows(self.labelled[role], tally.labelled)
         _drop(self.labels, bucket.stop_ns + delay_ns - self.keep_ns)
+
+    def forget_rows(self) -> None:
+        """Other models answer from now on: rows that were asked before say nothing of these, and windows begin anew."""
+        self.buckets.clear()
+        self.labels.clear()
+        for total in self.totals.values():
+            total.answered, total.paired = {}, {}
+        self.labelled = {role: {} for role in self.labelled}
 
     def window(self, start_ns: int, stop_ns: int) -> dict[Role, tuple[Sum, Rows]]:
         """What each arm did in the buckets of ``[start, stop)``, and the labels that came in it.

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.domain.fault import Errors, Fault, LatencyAdd, LatencyFactor
+from harness.domain.fault import Errors, Fault, LatencyAdd, LatencyFactor, Lost
 from harness.domain.service import Balancing, Service
 from harness.domain.traffic import RequestClass
 from harness.domain.units import SECOND, WHOLE
@@ -261,6 +261,14 @@ class RequestPlane:
         """Whether a user keeps to an arm while shares stay, and moves only if it must when they change."""
         self._state.run[k.STICKY] = sticky
 
+    def set_mirrored(self, mirror: Mirror) -> None:
+        """Other arms than those that the plane was built with have their requests copied, and answer copies."""
+        self._mirror = mirror
+        self._state.arms[mirror.counted, k.OWNER] = mirror.to
+        if self._state.run[k.COPIED] >= 0:
+            self._state.run[k.COPIED] = mirror.of
+        self._route(mirror.to, self._routable[mirror.to])
+
     def set_mirror(self, share: int) -> None:
         """Copy this share, in 1/10,000, of the requests that are to be copied; ValueError where there are none."""
         if self._mirror is None or not 0 <= share <= WHOLE:
@@ -311,6 +319,8 @@ class RequestPlane:
                     effect, magnitude = k.ADD, seconds * SECOND
                 case Errors(share):
                     effect, magnitude = k.SHARE, share
+                case Lost(share):
+                    effect, magnitude = k.LOSES, share
                 case _:
                     continue
             ends_ns = NEVER if fault.until_ns is None else fault.until_ns
@@ -325,9 +335,7 @@ class RequestPlane:
         if not 0 <= level < LEVELS:
             raise ValueError(f"data level {level}; levels go from 0 to {LEVELS - 1}")
         if level >= len(self._state.cells):
-            self._change(
-                cells=_grown(self._state.cells, 0, level + 1), worse=_grown(self._state.worse, 0, level + 1)
-            )
+            self._change(cells=_grown(self._state.cells, 0, level + 1), worse=_grown(self._state.worse, 0, level + 1))
         _, arms, rows = self._state.cells.shape
         self._state.arms[arm, k.FIRST_CELL] = (level * arms + arm) * rows
 
@@ -408,15 +416,23 @@ class RequestPlane:
         start_ns = max(int(self._slots(arm, [row]).min()), now_ns)
         if start_ns > now_ns and self._queue(row, now_ns) >= self._services[arm].queue:
             return False
-        factor, added_ns, errors = k.in_force(self._flat, arm * k.ARM_COLUMNS, now_ns)
+        factor, added_ns, errors, _ = k.in_force(self._flat, arm * k.ARM_COLUMNS, now_ns)
         end_ns = start_ns + service_ns(self._flat.tables, arm, draws[1]) * factor + added_ns
         if end_ns > min(now_ns + self._services[arm].timeout_ns, int(self._state.replicas[row, k.DIES])):
             return False
         return float(draws[2]) / 2**64 >= errors
 
     def users(self, arm: int) -> NDArray[np.uint8]:
-        """What each user has met at the arm so far: bits of `kernels.MET`, `FAILED` and `WRONG`; empty without users."""
+        """What each user has met at the arm: bits of `kernels.MET`, `FAILED` and `WRONG`; empty without users."""
         return self._state.met[arm, : int(self._state.run[k.USERS])].copy()
+
+    def users_from_now(self) -> None:
+        """Count the users that each arm meets from now on (`kernels.LATELY`)."""
+        self._state.met &= np.uint8(0xFF ^ k.LATELY)
+
+    def forget_users(self, arm: int) -> None:
+        """Users have met nothing at the arm: another model answers there."""
+        self._state.met[arm] = 0
 
     def in_flight(self, arm: int) -> int:
         """Requests that came and whose outcome has not been seen."""

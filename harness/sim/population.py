@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.domain.event import InputColumn
 from harness.domain.fault import Fault, LabelDrift, Missing, Scale, Shift, Swap
-from harness.domain.model import Role, Task, TrainedModel
+from harness.domain.model import ARMS, Role, Task, TrainedModel
 from harness.drift import inject, quality
 from harness.drift.bins import Histograms, Numeric, binning
 from harness.errors import ArtifactError, InputError
@@ -32,6 +32,8 @@ Counts = Mapping[int, IntArray]
 
 MOST_BINS: Final = 12
 """Bins of a feature that a report tells apart."""
+ALIKE: Final = 0.1
+"""Two values are alike that differ by no more than this share of the true values' standard deviation."""
 MOST_LEVELS: Final = 16
 """Distinct data conditions that there may be over a run."""
 
@@ -52,16 +54,17 @@ class Levels:
     Args:
         faults: those that are no data drift are passed over.
         horizon_ns: what begins then or later is never seen.
+        shadow: copies of stable's requests are answered too; their level tells what both arms see of the row.
 
     Raises:
         InputError: drifts begin and end at so many different times that, even without steps, the arms see more
             than sixteen conditions.
     """
 
-    def __init__(self, faults: Iterable[Fault], horizon_ns: int) -> None:
+    def __init__(self, faults: Iterable[Fault], horizon_ns: int, *, shadow: bool = False) -> None:
         self.drifts = tuple(f for f in faults if isinstance(f.effect, Shift | Scale | Swap | Missing | LabelDrift))
         for steps in range(MOST_LEVELS - 1, -1, -1):
-            courses = {role: self._course(role, steps, horizon_ns) for role in Role}
+            courses = {role: self._course(role, steps, horizon_ns) for role in (*ARMS, *[Role.SHADOW] * shadow)}
             seen = len({self._none, *(condition for course in courses.values() for _, condition in course)})
             if seen <= MOST_LEVELS:
                 break
@@ -80,11 +83,11 @@ class Levels:
 
     def breakpoints(self, role: Role) -> tuple[tuple[int, int], ...]:
         """When the arm's data reach which level: (ns since traffic began, level), rising, the first at 0."""
-        return self._breakpoints[role]
+        return self._breakpoints[Role.STABLE if role is Role.BASELINE else role]
 
     def at(self, role: Role, at_ns: int) -> int:
         """The level that the arm's data have at an instant."""
-        return [level for since_ns, level in self._breakpoints[role] if since_ns <= at_ns][-1]
+        return [level for since_ns, level in self.breakpoints(role) if since_ns <= at_ns][-1]
 
     @property
     def _none(self) -> Condition:
@@ -92,7 +95,8 @@ class Levels:
 
     def _course(self, role: Role, steps: int, horizon_ns: int) -> list[tuple[int, Condition]]:
         """Each condition with the time it begins, the first at 0; neighbours differ."""
-        mine = [_steps(fault, steps) if role in fault.on else [(0, 0.0)] for fault in self.drifts]
+        both = role is Role.SHADOW
+        mine = [_steps(fault, steps) if both or role in fault.on else [(0, 0.0)] for fault in self.drifts]
         times = sorted({0, *(at_ns for changes in mine for at_ns, _ in changes if 0 < at_ns < horizon_ns)})
         course: list[tuple[int, Condition]] = []
         for now_ns in times:
@@ -170,9 +174,11 @@ class Answers:
         faults: Iterable[Fault],
         seed: int,
         horizon_ns: int,
+        *,
+        shadow: bool = False,
     ) -> "Answers":
         """For a scenario's faults, over a run with at most ``horizon_ns`` of traffic."""
-        return cls(models, population, Levels(faults, horizon_ns), seed)
+        return cls(models, population, Levels(faults, horizon_ns, shadow=shadow), seed)
 
     # --- single answers ---
 
@@ -196,7 +202,7 @@ class Answers:
 
     def answered(self, role: Role, level: int) -> Answered:
         """What that arm's model answers to each row; computed once for each condition of the rows."""
-        return self._answered(role, self._rows_condition(level))
+        return self._answered(role.model, self._seen_by(role, level))
 
     def scores(self, role: Role, level: int) -> FloatArray:
         """The model's score for each row: the probability of the positive class, or the value."""
@@ -227,7 +233,7 @@ class Answers:
             return quality.regression(weights, truth, predicted)
         scores = np.concatenate([self.scores(role, level)[rows] for level, rows, _ in asked])
         losses = None
-        if hasattr(self._models[role].estimator, "predict_proba"):
+        if hasattr(self._models[role.model].estimator, "predict_proba"):
             losses = np.concatenate([self._losses(role, level)[rows] for level, rows, _ in asked])
         return quality.classification(weights, truth, predicted, scores, losses)
 
@@ -241,9 +247,39 @@ class Answers:
         stable's mean absolute error without drift: as far off as stable is on an ordinary day, and clearly farther
         than stable on this row. Stable's own answers are never bad.
         """
-        if role is Role.STABLE:
+        if role is not Role.CANDIDATE:
             return 0
-        return sum(int(number[self._worse(level)].sum()) for level, number in counts.items())
+        return sum(int(number[self.worse(level)].sum()) for level, number in counts.items())
+
+    def agreement(self, counts: Counts) -> float | None:
+        """Share of requests that both models answer alike, of those whose copies were answered so often.
+
+        Alike: the same class; of values, no farther apart than a tenth of the true values' standard deviation.
+        """
+        return self._compared(counts, self._alike)
+
+    def score_distance(self, counts: Counts) -> float | None:
+        """How far apart both models' scores (or values) of the same request are, on average."""
+        return self._compared(counts, self._apart)
+
+    def _compared(self, counts: Counts, of: Callable[[int], NDArray[Any]]) -> float | None:
+        total = _total(counts)
+        found = sum(float((number * of(level)).sum()) for level, number in sorted(counts.items()))
+        return found / total if total else None
+
+    def _alike(self, level: int) -> NDArray[np.bool_]:
+        one, other = self._both(level)
+        if self.task is Task.CLASSIFICATION:
+            return np.asarray(one.predicted == other.predicted)
+        return np.asarray(np.abs(one.predicted - other.predicted) <= ALIKE * self._target.std())
+
+    def _apart(self, level: int) -> FloatArray:
+        one, other = self._both(level)
+        return np.abs(one.scores - other.scores)
+
+    def _both(self, level: int) -> tuple[Answered, Answered]:
+        """What each model says of the rows as its own arm sees them."""
+        return self._answered(Role.STABLE, self._as_stable_sees_it(level)), self.answered(Role.SHADOW, level)
 
     def drift_score(self, role: Role, counts: Counts) -> float:
         """How far the rows that the arm was asked are from the undrifted population: the largest column's distance.
@@ -252,8 +288,8 @@ class Answers:
         population's deciles, categories by value, missing values in a bin of their own. The mean of what chance gives
         a sample of that size is taken off (`harness.drift.bins.Histograms.distances`). 0.0 where no row was asked.
         """
-        distances = self._columns.distances(self._histogram(counts), _total(counts))
-        return float(distances[self._places[role]].max(initial=0.0))
+        distances = self._columns.distances(self._histogram(role, counts), _total(counts))
+        return float(distances[self._places[role.model]].max(initial=0.0))
 
     def inputs(self, counts: Mapping[Role, Counts]) -> tuple[InputColumn, ...]:
         """Each feature as the arms were asked it, in the bins of `drift_score`; the farthest drifted first.
@@ -262,7 +298,7 @@ class Answers:
             counts: for each arm, how often it was asked each row at each level.
         """
         histograms = self._columns
-        seen = {role: self._histogram(found) for role, found in counts.items() if _total(found)}
+        seen = {role: self._histogram(role, found) for role, found in counts.items() if _total(found)}
         drift = {role: histograms.distances(found, _total(counts[role])) for role, found in seen.items()}
         ends = [*histograms.starts[1:].tolist(), histograms.size]
         columns = [
@@ -279,10 +315,10 @@ class Answers:
         ]
         return tuple(sorted(columns, key=lambda column: -max(column.drift.values(), default=0.0)))
 
-    def _histogram(self, counts: Counts) -> FloatArray:
+    def _histogram(self, role: Role, counts: Counts) -> FloatArray:
         seen = np.zeros(self._columns.size)
         for level, number in counts.items():
-            seen += self._columns.counts(self._codes(level), number)
+            seen += self._columns.counts(self._codes(self._seen_by(role, level)), number)
         return seen
 
     def prediction_drift(self, role: Role, counts: Counts) -> float:
@@ -311,10 +347,14 @@ class Answers:
     def _answered(self, role: Role, condition: Condition) -> Answered:
         return self._once(("answered", role, condition), lambda: self._predict(role, condition))
 
+    def _seen_by(self, role: Role, level: int) -> Condition:
+        """The condition without drifts that the arm is spared: a level may tell of both arms at once."""
+        faults = zip(self.levels.drifts, self._rows_condition(level), strict=True)
+        return tuple(strength if role.model in fault.on else 0.0 for fault, strength in faults)
+
     def _as_stable_sees_it(self, level: int) -> Condition:
         """The condition without the drifts that stable's own inputs are spared."""
-        faults = zip(self.levels.drifts, self._rows_condition(level), strict=True)
-        return tuple(strength if Role.STABLE in fault.on else 0.0 for fault, strength in faults)
+        return self._seen_by(Role.STABLE, level)
 
     def _frame(self, condition: Condition) -> Any:
         """The rows as they look in that condition."""
@@ -347,10 +387,11 @@ class Answers:
 
     def _losses(self, role: Role, level: int) -> FloatArray:
         return self._once(
-            ("losses", role, level), lambda: quality.log_losses(self.known(level), self.scores(role, level))
+            ("losses", role.model, level), lambda: quality.log_losses(self.known(level), self.scores(role, level))
         )
 
-    def _worse(self, level: int) -> NDArray[np.bool_]:
+    def worse(self, level: int) -> NDArray[np.bool_]:
+        """Which rows the candidate answers worse than stable would, in the sense of `bad`."""
         return self._once(("worse", level), lambda: self._candidate_worse(level))
 
     def _candidate_worse(self, level: int) -> NDArray[np.bool_]:
@@ -380,12 +421,12 @@ class Answers:
         codes = [bins.codes(self._population.rows[name].to_numpy()) for name, bins in self._bins.items()]
         return Histograms([bins.size for bins in self._bins.values()], np.stack(codes))
 
-    def _codes(self, level: int) -> IntArray:
+    def _codes(self, condition: Condition) -> IntArray:
         def place() -> IntArray:
-            frame = self._frame(self._rows_condition(level))
+            frame = self._frame(condition)
             return self._columns.placed(np.stack([b.codes(frame[name].to_numpy()) for name, b in self._bins.items()]))
 
-        return self._once(("codes", self._rows_condition(level)), place)
+        return self._once(("codes", condition), place)
 
     def _score_bins(self, role: Role) -> tuple[Numeric, Histograms]:
         def make() -> tuple[Numeric, Histograms]:
@@ -393,14 +434,14 @@ class Answers:
             bins = Numeric.of(scores)
             return bins, Histograms([bins.size], bins.codes(scores)[None, :])
 
-        return self._once(("score bins", role), make)
+        return self._once(("score bins", role.model), make)
 
     def _score_codes(self, role: Role, level: int) -> IntArray:
         def place() -> IntArray:
             bins, histograms = self._score_bins(role)
             return histograms.placed(bins.codes(self.scores(role, level))[None, :])
 
-        return self._once(("score codes", role, self._rows_condition(level)), place)
+        return self._once(("score codes", role.model, self._seen_by(role, level)), place)
 
 
 def _column(

@@ -1,16 +1,57 @@
 """Rollout strategies: pure machines that say what should be, given what was seen.
 
-Adding a strategy is adding a file with a function from a policy to a machine, and a line to this table.
+steps.py     the machine of what goes by steps: canary, blue-green, shadow and A/B over steps of their own
+replicas.py  the machine of rolling updates; counts.py: the arithmetic of replica counts, moves.py: it as moves
+state.py     what a machine remembers; foresight.py, plan.py: a policy in time, if all goes well
+
+Adding a strategy is adding a file with a function from a policy to a machine, and a line to this table; or, from
+another package, an entry point in the group ``harness.strategies`` (docs/architecture.md has an example that runs).
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final, Protocol
 
 from harness.domain.model import Role
-from harness.domain.rollout import RolloutPolicy
+from harness.domain.rollout import RolloutPolicy, Rules, Seen
+from harness.strategies.ab_test import ab_test
+from harness.strategies.blue_green import blue_green
 from harness.strategies.canary import canary
+from harness.strategies.rolling import rolling
+from harness.strategies.shadow import shadow
+from harness.strategies.state import Transition
 from harness.strategies.steps import Steps
 
-STRATEGIES: Final[Mapping[str, Callable[[RolloutPolicy, Mapping[Role, int]], Steps]]] = {"canary": canary}
 
-__all__ = ["STRATEGIES", "Steps", "canary"]
+class Machine(Protocol):
+    """What a strategy gives the engine: a pure machine."""
+
+    @property
+    def rules(self) -> Rules:
+        """What must hold of everything that it wants."""
+        ...
+
+    def start(self, at_ns: int) -> Transition:
+        """The first actions."""
+        ...
+
+    def next(self, state: Any, seen: Seen, at_ns: int) -> Transition:
+        """What to do, given what was seen."""
+        ...
+
+    def foreseen(self) -> tuple[tuple[int, int], ...]:
+        """The weights if all goes well: (nanoseconds after the first step, candidate's weight), and the end."""
+        ...
+
+
+Strategy = Callable[[RolloutPolicy, Mapping[Role, int]], Machine]
+"""From a policy and the size of each arm to a machine."""
+
+STRATEGIES: Final[Mapping[str, Strategy]] = {
+    "ab_test": ab_test,
+    "blue_green": blue_green,
+    "canary": canary,
+    "rolling": rolling,
+    "shadow": shadow,
+}
+
+__all__ = ["STRATEGIES", "Machine", "Steps", "Strategy", "ab_test", "blue_green", "canary", "rolling", "shadow"]

@@ -1,0 +1,105 @@
+"""What a scenario says of a rollout's surroundings: staging, people, what comes after the promotion."""
+
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.domain.analysis import AnalysisPolicy, Rule
+from harness.domain.fault import Fault
+from harness.domain.model import ModelSource
+from harness.domain.rollout import Order
+from harness.domain.units import HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedOrder:
+    """What a person says in a rehearsal, and when."""
+
+    at_ns: int
+    """Since users' traffic began."""
+    order: Order
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A newer candidate: it supersedes the one whose rollout is under way, or is rolled out when that is over."""
+
+    at_ns: int
+    """When it comes, since users' traffic began."""
+    candidate: ModelSource
+    faults: tuple[Fault, ...] = ()
+    """What befalls it; times count from the start of traffic too."""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StagingPlan:
+    """What the candidate must stand in staging before any of it reaches production."""
+
+    replicas: int = 1
+    golden_rows: int = 20
+    """Rows whose answers must be those that the model gave when it was evaluated."""
+    rate_per_s: float = 20.0
+    duration_ns: int = 120_000_000_000
+    """Of the load test."""
+    min_grade: str = "B"
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong in staging; times count from the load test's start."""
+
+
+class OnAlarm(StrEnum):
+    """What an alarm after the promotion leads to."""
+
+    ROLLBACK = "rollback"
+    RETRAIN = "retrain"
+    NOTIFY = "notify"
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A policy that watches what was promoted."""
+
+    name: str
+    policy: AnalysisPolicy
+    """Rules against ``stable`` compare with what the revision before it showed last."""
+    on_alarm: OnAlarm = OnAlarm.ROLLBACK
+
+
+class Window(StrEnum):
+    """Which rows a retraining learns from, of those whose answers are known by then."""
+
+    EXPANDING = "expanding"
+    """All of them."""
+    SLIDING = "sliding"
+    """The newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainPlan:
+    """How a model is trained anew when an alarm asks for it."""
+
+    source: ModelSource
+    window: Window = Window.SLIDING
+    rows: int | None = None
+    """Of a sliding window; None: as many as the first training had."""
+    at_most: int = 3
+    """Retrainings in a run."""
+    apart_ns: int = HOUR
+    """From one retraining to the next, at least."""
+    gates: tuple[Rule, ...] = ()
+    """What the challenger must show on the newest rows whose answers are known; ``stable`` is the champion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aftercare:
+    """What happens once a candidate was promoted."""
+
+    monitors: tuple[Monitor, ...] = ()
+    for_ns: int = HOUR
+    """How long it is watched."""
+    cool_down_ns: int = 0
+    """After an alarm that led to something, none is heard for so long."""
+    keep_previous_ns: int | None = None
+    """The version before is there to go back to for so long after the promotion, then it is archived; None: always."""
+    retrain: RetrainPlan | None = None
