@@ -6,11 +6,11 @@ from typing import Any
 
 from harness.domain.model import Revision, TrainedModel
 from harness.errors import NotRegistered, RegistryError
-from harness.protocols import IntentId
+from harness.protocols import IntentId, Version
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Kept:
     """One version of a model and what is kept of it."""
 
     revision: Revision
@@ -22,6 +22,7 @@ class Version:
     data_digest: str | None
     aliases: tuple[str, ...]
     """Aliases that name it now, sorted."""
+    status: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +30,7 @@ class _Entry:
     revision: Revision
     intent: IntentId
     model: TrainedModel
+    status: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,11 +97,39 @@ class MemoryRegistry:
         """
         return self._entry(revision).model
 
-    def versions(self, name: str) -> tuple[Version, ...]:
+    async def remove_alias(self, name: str, alias: str) -> None:
+        """Let the alias name nothing.
+
+        Raises:
+            NotRegistered: no such model.
+        """
+        self._shelf(name).aliases.pop(alias, None)
+
+    async def mark(self, revision: Revision, status: str) -> None:
+        """Say how a version stands.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        self._entry(revision).status = status
+
+    async def versions(self, name: str) -> tuple[Version, ...]:
+        """All versions of a model, oldest first.
+
+        Raises:
+            NotRegistered: no such model.
+        """
+        self._shelf(name)
+        return tuple(
+            Version(kept.revision, kept.aliases, kept.status, kept.data_digest, kept.metrics)
+            for kept in self.kept(name)
+        )
+
+    def kept(self, name: str) -> tuple[Kept, ...]:
         """Everything kept of a model's versions, oldest first; for tests and for looking around."""
         shelf = self._shelves.get(name, _Shelf())
         return tuple(
-            Version(
+            Kept(
                 revision=entry.revision,
                 intent=entry.intent,
                 algorithm=entry.model.algorithm,
@@ -107,6 +137,7 @@ class MemoryRegistry:
                 metrics=dict(entry.model.metrics),
                 data_digest=entry.model.data_digest,
                 aliases=tuple(sorted(a for a, number in shelf.aliases.items() if number == entry.revision.version)),
+                status=entry.status,
             )
             for entry in shelf.entries
         )

@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any, Final
 
 from harness.clock import now_ns, sleep_until
-from harness.domain.model import Revision, Role, Source, Task, TrainedModel
+from harness.domain.model import ARMS, Revision, Role, Source, Task, TrainedModel
+from harness.domain.rollout import Routing
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import BackendError, NotRegistered, RegistryError, RoutingError
 from harness.protocols import Platform, Registry, Sample, Tracker
@@ -183,7 +184,7 @@ async def check_platform(
     """
     for check in PLATFORM_CHECKS.values():
         platform = make()
-        await platform.start({role: sample_model(number) for number, role in enumerate(Role, start=1)}, None)
+        await platform.start({role: sample_model(number) for number, role in enumerate(ARMS, start=1)}, None)
         try:
             await check(platform, Patience(ready_within_s, serve_s, settle_s))
         finally:
@@ -219,7 +220,7 @@ async def weights_are_kept(platform: Platform, patience: Patience) -> None:
     await _ready(platform, patience.ready_within_s)
     for candidate in (1000, 5000, WHOLE, 0):
         want = {Role.STABLE: WHOLE - candidate, Role.CANDIDATE: candidate}
-        _hold(await platform.router.apply(want) == want, "the router answers with the weights in force")
+        _hold(await platform.router.apply(Routing(want)) == want, "the router answers with the weights in force")
         await sleep_until(now_ns() + round(patience.settle_s * SECOND))
         arms = await _serve(platform, patience.serve_s)
         total = sum(arm.arrivals for arm in arms.values())
@@ -232,7 +233,7 @@ async def weights_are_kept(platform: Platform, patience: Patience) -> None:
 async def wrong_weights_are_refused(platform: Platform, patience: Patience) -> None:
     """Weights that are not shares of the whole are a RoutingError, and leave those in force."""
     for wrong in ({Role.STABLE: 9000, Role.CANDIDATE: 900}, {Role.STABLE: 11_000, Role.CANDIDATE: -1000}):
-        await _refuses(platform.router.apply(wrong), f"asking for {wrong}", RoutingError)
+        await _refuses(platform.router.apply(Routing(wrong)), f"asking for {wrong}", RoutingError)
     arms = await _serve(platform, patience.serve_s)
     _hold(arms[Role.CANDIDATE].arrivals == 0, "weights that were refused change nothing")
 
@@ -245,7 +246,7 @@ async def windows_add_up(platform: Platform, patience: Patience) -> None:
     second = await _serve(platform, patience.serve_s / 2)
     whole = await platform.metrics.sample(start, now_ns())
     _hold(middle < now_ns(), "time goes on")
-    for role in Role:
+    for role in ARMS:
         parts = first[role].requests + second[role].requests
         _hold(parts == whole[role].requests, f"windows of {role} add up: {parts}, {whole[role].requests} over both")
         latency = first[role].latency + second[role].latency

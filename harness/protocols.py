@@ -70,7 +70,7 @@ class Registry(Protocol):
         ...
 
     async def mark(self, revision: Revision, status: str) -> None:
-        """Say how a version stands: ``verified``, ``bad`` or ``archived``; a second mark takes the first one's place."""
+        """Say how a version stands: ``verified``, ``bad`` or ``archived``; a second mark replaces the first."""
         ...
 
     async def versions(self, name: str) -> tuple[Version, ...]:

@@ -12,7 +12,7 @@ from harness.analysis.conditions import parse
 from harness.clock import run_virtual
 from harness.domain.analysis import AnalysisPolicy
 from harness.domain.fault import Effect, Fault
-from harness.domain.model import ModelPlan, Role, Source, Task, TrainedModel, TrainPlan
+from harness.domain.model import ARMS, ModelPlan, Role, Source, Task, TrainedModel, TrainPlan
 from harness.domain.rollout import Outcome, Pause, RolloutPolicy, SetWeight
 from harness.domain.scenario import Backends, Clock, Scenario
 from harness.domain.service import Lognormal, Service
@@ -24,7 +24,7 @@ from harness.protocols import Case, Platform, Tell
 from harness.strategies import canary
 
 CANDIDATE = frozenset({Role.CANDIDATE})
-BOTH = frozenset(Role)
+BOTH = frozenset(ARMS)
 STEPS = (SetWeight(1000), Pause(10 * MINUTE), SetWeight(5000), Pause(10 * MINUTE))
 RULES = ("error_rate <= stable + 2%", "p95 <= stable * 1.5")
 
@@ -50,7 +50,7 @@ def scenario(**changes: Any) -> Scenario:
         horizon_ns=2 * HOUR,
         model=ModelPlan("m", TrainPlan("none", {}), TrainPlan("none", {}), None),
         backends=Backends(),
-        service=dict.fromkeys(Role, Service(2, 2, Lognormal(0.02, 0.08), SECOND, 20, 30 * SECOND)),
+        service=dict.fromkeys(ARMS, Service(2, 2, Lognormal(0.02, 0.08), SECOND, 20, 30 * SECOND)),
         traffic=Traffic("poisson", Process.POISSON, Knots((0,), (50.0,))),
         labels=None,
         rollout=RolloutPolicy("canary", STEPS, analysis()),
@@ -75,7 +75,7 @@ class Models:
     async def run(self, case: Case, tell: Tell) -> Case:
         """Say that both are there."""
         del tell
-        return case.having(models={role: _model(role) for role in Role})
+        return case.having(models={role: _model(role) for role in ARMS})
 
 
 def _model(role: Role) -> TrainedModel:

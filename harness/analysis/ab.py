@@ -22,9 +22,10 @@ from harness.domain.rollout import Finding
 from harness.domain.units import SECOND, WHOLE, duration_text
 from harness.protocols import ArmSample, Sample
 from harness.stats.histogram import REPRESENTATIVE_NS
+from harness.stats.intervals import Arm, Difference
 from harness.stats.power import Sizes, means_sizes, proportions_sizes
 from harness.stats.ratio import Stretch, concentration_for, sequential_mismatch
-from harness.stats.sequential import Arm, Difference, confidence_sequence
+from harness.stats.sequential import confidence_sequence
 
 PRIMARY = ("success_rate", "error_rate", "accuracy", "mean")
 """Metrics that are means of single answers, so that their difference has an interval."""

@@ -109,8 +109,12 @@ _TABLE: Final = (
     Metric("failed_requests", _NONE, Kind.RUN, _LOW, "requests that failed"),
     Metric("duration", _S, Kind.RUN, _EVEN, "how long the run took, in its own time"),
     Metric("agreement", _SHARE, Kind.SHADOW, _HIGH, "share of requests that both arms answer alike"),
-    Metric("score_distance", _NONE, Kind.SHADOW, _LOW, "how far apart the arms' scores of a request are, on average"),
     Metric("grade", _TEXT, Kind.LOAD, _HIGH, "grade of a load test", words=("A+", "A", "B", "C", "F")),
+    Metric("score_distance", _NONE, Kind.SHADOW, _LOW, "how far apart the arms' scores of a request are, on average"),
+    Metric("users_exposed", _NONE, Kind.RUN, _LOW, "users whom the candidate answered at least once"),
+    Metric(
+        "users_harmed", _NONE, Kind.RUN, _LOW, "of them, those who got a failure, or a wrong answer for a right one"
+    ),
 )
 
 METRICS: Final[Mapping[str, Metric]] = {metric.name: metric for metric in _TABLE}
@@ -143,9 +147,7 @@ class Scope:
     def refusal(self, metric: Metric) -> str | None:
         """Why that metric is not measured here, and what to change; None where it is."""
         if metric.kind is Kind.SHADOW and not self.mirrored:
-            return (
-                f"{metric.name} is only measured where requests are copied: a shadow rollout, or a step {{mirror: 10%}}"
-            )
+            return f"{metric.name} is only measured where requests are copied: in a shadow, or by a step mirror: 10%"
         if metric.kind is Kind.SHADOW and self.task is None:
             return f"{metric.name} compares models' answers to rows of a data set; add model.data"
         if metric.kind is Kind.LOAD:

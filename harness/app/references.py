@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from harness.app.installed import lacking
 from harness.app.scenarios import timeline
 from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
-from harness.domain.model import ArtifactPlan, RegisteredPlan, Role, TrainPlan
+from harness.domain.model import ARMS, ArtifactPlan, RegisteredPlan, Role, TrainPlan
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Trace
 from harness.domain.units import duration_text
@@ -79,7 +79,7 @@ def check_references(scenario: Scenario) -> Findings:
                 training, held = data.split(scenario.seed)
     if held:
         _drifts(scenario, held, told)
-    for role in Role:
+    for role in ARMS:
         found += _model(scenario, role, training, held, told)
     lack = lacking(scenario)
     if told.problems:

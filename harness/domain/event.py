@@ -187,7 +187,59 @@ class AliasSet(Event):
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class AliasRemoved(Event):
+    """An alias of the registry names nothing any more."""
+
+    intent: int
+    alias: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(Event):
+    """The registry says how a version stands: verified, bad or archived."""
+
+    intent: int
+    name: str
+    version: int
+    status: str
+
+
 # --- the rollout ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStarted(Event):
+    """Another rollout begins, after the first: of a newer candidate, or of a challenger that was trained anew."""
+
+    number: int
+    """The first is 1, and has no such event."""
+    stable: str
+    candidate: str
+    adopted: bool
+    """What was the candidate before is stable now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarmed(Event):
+    """What was promoted does worse than its monitor allows."""
+
+    monitor: str
+    reason: str
+    leads_to: str
+    because: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained(Event):
+    """A challenger was trained on what has become known."""
+
+    rows: int
+    newest: int
+    """Of the rows in order of time: the number of the last that it learned from."""
+    better: bool
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

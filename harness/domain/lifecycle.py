@@ -1,6 +1,5 @@
 """What a scenario says of a rollout's surroundings: staging, people, what comes after the promotion."""
 
-
 from dataclasses import dataclass
 from enum import StrEnum
 

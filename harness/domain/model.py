@@ -26,6 +26,8 @@ class Role(StrEnum):
 
 ARMS: Final = (Role.STABLE, Role.CANDIDATE)
 """The two revisions of a rollout."""
+SERVING: Final = (*ARMS, Role.BASELINE)
+"""Arms whose answers users get."""
 
 
 class Task(StrEnum):

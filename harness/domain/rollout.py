@@ -410,6 +410,8 @@ class End:
     reason: str
     because: tuple[int, ...] = ()
     """Sequence numbers of the measurements that it rests on."""
+    superseded: bool = False
+    """A newer candidate has come: the run goes on with that."""
 
 
 Action = Want | StartAnalysis | StopAnalysis | StartExperiment | CallHook | EnterStep | Hold | Await | End

@@ -1,12 +1,12 @@
 """The executor: owner of the log and of every effect on a backend."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from harness.analysis.measure import Baselines
-from harness.clock import now_ns
+from harness.clock import now_ns, sleep_until
 from harness.domain.event import Event, Intended, ReadyChanged, ReplicasApplied, Routed
 from harness.domain.lifecycle import ScriptedOrder
 from harness.domain.model import Role
@@ -65,8 +65,12 @@ class Executor:
     """As last seen."""
     replicas: Mapping[Role, int] = field(default_factory=dict)
     """As last asked for."""
+    home: Role = Role.STABLE
+    """The arm that runs what is stable now: after a promotion, the one that was the candidate's."""
     baselines: Baselines = field(default_factory=Baselines)
     """What stable showed last."""
+    said: int = 0
+    """How much of what people say in a rehearsal has been said."""
     herald: Herald | None = None
     """Tells people, beside everything else."""
     intents: int = 0
@@ -84,10 +88,13 @@ class Executor:
         if self.herald:
             self.herald.say(text)
 
-    def orders(self) -> Sequence[ScriptedOrder]:
-        """What people say in a rehearsal and have not said yet, in order."""
-        elapsed = now_ns() - self.live_ns
-        return [order for order in self.scenario.orders if order.at_ns >= elapsed]
+    async def orders(self) -> AsyncIterator[ScriptedOrder]:
+        """What people say in a rehearsal, each when its time comes, and each once."""
+        while self.said < len(self.scenario.orders):
+            order = self.scenario.orders[self.said]
+            await sleep_until(self.live_ns + order.at_ns)
+            self.said += 1
+            yield order
 
     def intend(self, action: str, detail: str) -> int:
         """Log what is about to be done; answers with the intent's number."""

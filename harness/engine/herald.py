@@ -36,14 +36,12 @@ class Herald:
         self._tell = tell
         self._waiting: deque[str] = deque(maxlen=WAITING)
         self._bell = anyio.Event()
-        self._idle = anyio.Event()
-        self._idle.set()
+        self._lock = anyio.Lock()
 
     def say(self, text: str) -> None:
         """Have a message delivered; returns at once."""
         if self._channels:
             self._waiting.append(text)
-            self._idle = anyio.Event()
             self._bell.set()
 
     async def run(self) -> None:
@@ -51,18 +49,22 @@ class Herald:
         while True:
             await self._bell.wait()
             self._bell = anyio.Event()
-            while self._waiting:
-                await self._deliver(self._waiting.popleft())
-            self._idle.set()
+            await self._empty()
 
     async def finish(self) -> None:
-        """Wait a little for what has not been delivered; what is left then is told."""
+        """Deliver what is left, within a bound; what is left then is told."""
         with anyio.move_on_after(LAST_S):
-            await self._idle.wait()
+            await self._empty()
         for text in self._waiting:
             for channel in self._channels:
-                self._tell(channel, text, False, "the run has ended")
+                self._tell(channel, text, False, "the run has ended")  # noqa: FBT003 - as events take it
         self._waiting.clear()
+
+    async def _empty(self) -> None:
+        async with self._lock:
+            while self._waiting:
+                await self._deliver(self._waiting[0])
+                self._waiting.popleft()
 
     async def _deliver(self, text: str) -> None:
         for channel, notifier in self._channels.items():

@@ -52,7 +52,10 @@ async def _criteria(executor: Executor, case: Case, criteria: tuple[Rule, ...]) 
         executor.tell(Checked, found.metric, rule.text, found.passed, found.value, found.bound, found.reason)
         if not found.passed:
             failed.append(found.reason.removeprefix("gate "))
-    return not failed, f"the criteria of the approval are not met: {'; '.join(failed)}" if failed else "all criteria hold"
+    return (
+        not failed,
+        f"the criteria of the approval are not met: {'; '.join(failed)}" if failed else "all criteria hold",
+    )
 
 
 def _offline(rule: Rule) -> bool:

@@ -209,8 +209,7 @@ class Rollout:
 
     async def _orders(self) -> None:
         """What people say: those that the scenario scripts, counted from the start of traffic."""
-        for scripted in self.executor.orders():
-            await sleep_until(self.executor.live_ns + scripted.at_ns)
+        async for scripted in self.executor.orders():
             self.see(Command(scripted.order, scripted.by))
 
     async def _supersede(self, at_ns: int, name: str) -> None:

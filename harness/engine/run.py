@@ -2,27 +2,34 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
+from harness.analysis.measure import Baselines
 from harness.clock import Phase, instant, is_virtual, now_ns, wall_ns
 from harness.domain.event import (
     LOG_VERSION,
     Decided,
+    Escalated,
     Interrupted,
+    Notified,
+    RolloutStarted,
     RunEnded,
     RunStarted,
     StageFinished,
     StageStarted,
     TrafficStarted,
 )
-from harness.domain.model import Role
-from harness.domain.rollout import End, Outcome
+from harness.domain.fault import Fault
+from harness.domain.lifecycle import Aftercare, OnAlarm, Successor
+from harness.domain.model import Revision, Role, TrainedModel
+from harness.domain.rollout import End, Outcome, Routing
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND, WHOLE
-from harness.engine import settle
+from harness.engine import aftercare, settle
 from harness.engine.executor import Executor, Parts
+from harness.engine.herald import Herald
 from harness.engine.rollout import Rollout
 from harness.engine.stages import gate, register
 from harness.errors import ClockError, HarnessError, InputError, Rejected
@@ -49,11 +56,11 @@ async def run(
 ) -> Outcome:
     """Run a scenario to its end; the log is its product.
 
-    Cancelled at any point, it first brings traffic back to stable, verifies that, and ends the log. ``stopped_by``
-    then names who asked.
+    Cancelled at any point, it first brings traffic back to what is stable, verifies that, and ends the log.
+    ``stopped_by`` then names who asked.
 
     Returns:
-        What became of the candidate.
+        What became of the candidate; of the last one, where there were several.
 
     Raises:
         ClockError: the platform waits for the outside world and time is virtual.
@@ -64,6 +71,21 @@ async def run(
     executor = Executor(scenario, parts, log, origin_ns=now_ns())
     lifecycle = Lifecycle(executor)
     executor.tell(_started, scenario, parts, header)
+    herald = executor.herald = _herald(executor, header)
+    outcome, error = Outcome.ERROR, None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(herald.run, name="herald")
+        try:
+            outcome = await _through(lifecycle, stopped_by)
+        except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
+            error = raised
+        tasks.cancel_scope.cancel()
+    if error:
+        raise error
+    return outcome
+
+
+async def _through(lifecycle: "Lifecycle", stopped_by: Callable[[], str]) -> Outcome:
     try:
         end = await lifecycle.run()
     except anyio.get_cancelled_exc_class():
@@ -83,24 +105,40 @@ async def run(
 
 
 class Lifecycle:
-    """The stages in order, and the conclusion that every run comes to."""
+    """The stages in order, one rollout or several, and the conclusion that every run comes to."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.case = Case(executor.scenario)
         self.open: str | None = None
         self.began = self.first = wall_ns()
+        self.number = 1
+        self.successors = list(executor.scenario.successors)
+        self.settled: End | None = None
+        """What the last rollout has come to, if that is settled already."""
+        self.retrained: list[int] = []
+        """The loop's times of retrainings."""
 
     async def run(self) -> End:
-        """Every stage up to the rollout's end."""
+        """Every stage up to the last rollout's end."""
         executor = self.executor
         remaining = executor.scenario.horizon_ns - (now_ns() - executor.origin_ns)
         with anyio.move_on_after(remaining / SECOND) as horizon:
             await self._prepare()
         if horizon.cancelled_caught:
             return End(Outcome.ERROR, f"the horizon came while stage {self.open} was under way")
+        end = await self._rollout()
+        while following := await self._following(end):
+            end = following
+        return self.settled or end
+
+    async def _rollout(self) -> End:
+        """One candidate's rollout; one that is not promoted is settled when the run concludes, or goes on."""
+        executor = self.executor
+        self.settled = None
+        newer = self.successors[0] if self.successors else None
         async with self._stage("rollout"):
-            end = await Rollout(executor).drive()
+            end = await Rollout(executor, self.case, (newer.at_ns, newer.name) if newer else None).drive()
         if end.outcome is not Outcome.PROMOTED:
             return end
         async with self._stage("verify"):  # the last in which a cancellation still goes back to stable
@@ -109,6 +147,162 @@ class Lifecycle:
         if verified:
             return end
         return End(Outcome.ROLLED_BACK, "the candidate could not be verified for promotion")
+
+    async def _following(self, end: End) -> End | None:
+        """What comes after a rollout: watching what it promoted, and the next candidate; None: nothing does."""
+        if end.outcome in {Outcome.PAUSED, Outcome.FAILED, Outcome.ERROR}:
+            return None
+        if end.outcome is Outcome.ABORTED and not end.superseded:
+            return None
+        care = self._care() if end.outcome is Outcome.PROMOTED else None
+        if care is None and not self.successors:
+            return None
+        if end is not self.settled:
+            end = await self._settle_now(end)
+            if end.outcome in {Outcome.FAILED, Outcome.ERROR}:
+                return end
+        if care is not None and (after := await self._watch(care)):
+            return after
+        return await self._next()
+
+    def _care(self) -> Aftercare | None:
+        """What is to happen after a promotion; what is kept up for a while is watched for as long."""
+        scenario = self.executor.scenario
+        if scenario.aftercare or not scenario.rollout.retire_after_ns:
+            return scenario.aftercare
+        return Aftercare(for_ns=scenario.rollout.retire_after_ns)
+
+    async def _settle_now(self, end: End) -> End:
+        """Decide and settle a rollout that is not the last thing to happen."""
+        with anyio.CancelScope(shield=True):
+            self.executor.tell(Decided, end.outcome, end.reason, end.because)
+            settled = self.settled = await self._settled(end)
+        return settled
+
+    async def _watch(self, care: Aftercare) -> End | None:
+        """Watch what was promoted; what an alarm has led to, or None where there was none."""
+        executor, promoted_ns = self.executor, now_ns()
+        deaf_ns = promoted_ns
+        while True:
+            newer = executor.live_ns + self.successors[0].at_ns if self.successors else None
+            async with self._stage("monitor"):
+                alarm = await aftercare.Watch(executor, care, promoted_ns, deaf_ns, newer).run()
+            if alarm is None:
+                return None
+            if alarm.leads_to is OnAlarm.ROLLBACK:
+                return await self._back(alarm)
+            if (following := await self._retrain(alarm)) is not None:
+                return following
+            deaf_ns = now_ns() + care.cool_down_ns  # the champion stays; it is watched on
+
+    async def _back(self, alarm: aftercare.Alarm) -> End:
+        """From what was promoted to the version before it."""
+        executor = self.executor
+        with anyio.CancelScope(shield=True):
+            executor.tell(Decided, Outcome.ROLLED_BACK, f"{alarm.reason} ({alarm.monitor})", alarm.because)
+            ended, previous = await aftercare.back(executor, self.case.revisions[Role.CANDIDATE], alarm)
+            self.settled = ended
+            if previous is None:
+                self.successors.clear()
+        return ended
+
+    async def _retrain(self, alarm: aftercare.Alarm) -> End | None:
+        """Train a challenger and roll it out; None where there may be none, or it is no better."""
+        executor = self.executor
+        plan = executor.scenario.aftercare.retrain if executor.scenario.aftercare else None
+        retrainer = executor.parts.retrainer
+        if plan is None or retrainer is None:
+            return None
+        soonest = self.retrained[-1] + plan.apart_ns if self.retrained else 0
+        if len(self.retrained) >= plan.at_most or now_ns() < soonest:
+            executor.notify(f"no retraining after the alarm of {alarm.monitor}: it was done often enough for now")
+            return None
+        self.retrained.append(now_ns())
+        adopt = executor.home is Role.CANDIDATE
+        champion = self.case.having(models=self._champion())
+        async with self._stage("retrain"):
+            challenged = await retrainer.challenge(champion, self._known(), executor.tell)
+        if challenged is None:
+            return None
+        revisions = {Role.STABLE: self._home_revision()}
+        async with self._stage("register"):
+            case = await register(executor, challenged.having(revisions=revisions), (Role.CANDIDATE,))
+        await self._succeed(case, (), adopt=adopt)
+        return await self._rollout()
+
+    def _known(self) -> float:
+        """How much of the rows that users ask in their order is known by now, labels and all."""
+        scenario = self.executor.scenario
+        walk_ns = scenario.model.data.walk_ns if scenario.model.data else None
+        if walk_ns is None:
+            return 1.0
+        delay_ns = scenario.labels.delay_ns if scenario.labels else 0
+        return min(max((now_ns() - self.executor.live_ns - delay_ns) / walk_ns, 0.0), 1.0)
+
+    async def _next(self) -> End | None:
+        """The rollout of the next candidate; None where there is none."""
+        if not self.successors:
+            return None
+        executor, newer = self.executor, self.successors.pop(0)
+        at_ns = executor.live_ns + newer.at_ns
+        if at_ns >= executor.origin_ns + executor.scenario.horizon_ns:
+            return None
+        if at_ns > now_ns():
+            async with self._stage("wait"):
+                await aftercare.Watch(executor, Aftercare(for_ns=at_ns - now_ns()), now_ns()).run()
+        adopt = executor.home is Role.CANDIDATE
+        try:
+            case = await self._prepared(newer)
+        except Rejected as refusal:
+            self.settled = End(Outcome.REJECTED, str(refusal))
+            executor.tell(Decided, Outcome.REJECTED, str(refusal), ())
+            self._finish("rejected", str(refusal))
+            return self.settled
+        await self._succeed(case, newer.faults, adopt=adopt)
+        return await self._rollout()
+
+    async def _prepared(self, newer: Successor) -> Case:
+        """A newer candidate, trained, evaluated, judged by the gates and registered; stable stays what it is."""
+        executor = self.executor
+        model = replace(executor.scenario.model, candidate=newer.candidate)
+        scenario = replace(executor.scenario, model=model, faults=newer.faults)
+        case = self.case.having(scenario=scenario, models=self._champion())
+        for stage in executor.parts.stages:
+            if stage.name == "validate":
+                continue
+            async with self._stage(stage.name):
+                case = await stage.run(case, executor.tell)
+        if scenario.model.gates:
+            async with self._stage("gate"):
+                gate(executor, case)
+        async with self._stage("register"):
+            case = await register(
+                executor, case.having(revisions={Role.STABLE: self._home_revision()}), (Role.CANDIDATE,)
+            )
+        return case.having(scenario=executor.scenario)
+
+    async def _succeed(self, case: Case, injected: tuple[Fault, ...], *, adopt: bool) -> None:
+        """Put the next candidate in the place of the one before."""
+        executor = self.executor
+        async with self._stage("deploy"):
+            await executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
+            self.case, self.number = case, self.number + 1
+            service = executor.scenario.service
+            stable = service[Role.CANDIDATE if adopt else Role.STABLE].replicas
+            executor.home = Role.STABLE
+            executor.replicas = {Role.STABLE: stable, Role.CANDIDATE: 0}
+            executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
+            executor.routing, executor.baselines = Routing(executor.weights), Baselines()
+            revisions = {role: str(revision) for role, revision in case.revisions.items()}
+            executor.tell(RolloutStarted, self.number, revisions[Role.STABLE], revisions[Role.CANDIDATE], adopt)
+            await executor.readiness()
+
+    def _home_revision(self) -> Revision:
+        return self.case.revisions[self.executor.home]
+
+    def _champion(self) -> dict[Role, TrainedModel]:
+        """The models of the next rollout, as far as they are there: what is at home is stable."""
+        return {Role.STABLE: replace(self.case.models[self.executor.home], role=Role.STABLE)}
 
     async def _prepare(self) -> None:
         executor = self.executor
@@ -120,6 +314,9 @@ class Lifecycle:
                 gate(executor, self.case)
         async with self._stage("register"):
             self.case = await register(executor, self.case)
+        for stage in executor.parts.staging:
+            async with self._stage(stage.name):
+                self.case = await stage.run(self.case, executor.tell)
         async with self._stage("deploy"):
             await self._deploy()
 
@@ -129,6 +326,7 @@ class Lifecycle:
         executor.live_ns = now_ns()
         await executor.parts.platform.start(self.case.models, self.case.population)
         executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
+        executor.routing = Routing(executor.weights)
         executor.replicas = {Role.STABLE: executor.scenario.service[Role.STABLE].replicas, Role.CANDIDATE: 0}
         executor.tell(TrafficStarted, executor.weights)
         await executor.readiness()
@@ -155,43 +353,68 @@ class Lifecycle:
             if interrupted:
                 executor.tell(Interrupted, interrupted)
             self._finish(end.outcome.value, end.reason)
-            executor.tell(Decided, end.outcome, end.reason, end.because)
+            if end is not self.settled:
+                executor.tell(Decided, end.outcome, end.reason, end.because)
+                if executor.live:
+                    end = await self._settled(end)
             if executor.live:
-                end = await self._settled(end)
+                await self._close(now_ns())
+            if executor.herald:
+                await executor.herald.finish()
             executor.tell(RunEnded, end.outcome, end.reason, executor.weights, (wall_ns() - self.first) / SECOND)
         return end.outcome
 
     async def _settled(self, end: End) -> End:
-        executor, stable = self.executor, self.case.revisions.get(Role.STABLE)
-        settled, decided_ns = None, now_ns()
+        executor = self.executor
+        stable = self.case.revisions.get(executor.home)
+        settled = None
         with anyio.move_on_after(settle.SETTLE_S):
             try:
                 if end.outcome is Outcome.PROMOTED:
-                    revisions = self.case.revisions
-                    async with self._stage("promote"):
-                        settled = await settle.promote(executor, revisions[Role.STABLE], revisions[Role.CANDIDATE], end)
+                    settled = await self._promoted(end)
                 elif end.outcome is Outcome.PAUSED:
                     settled = end
                 else:
                     async with self._stage("rollback"):
-                        settled = await settle.restore(executor, end, stable)
+                        settled = await settle.restore(executor, end, stable, executor.home)
             except Exception as error:  # noqa: BLE001 - the log must have its end, and a person must hear of it
                 settled = self._escalate(end, str(error) or repr(error))
         if settled is None:
             settled = self._escalate(end, f"settling took more than {settle.SETTLE_S:g} s")
-        with anyio.move_on_after(settle.SETTLE_S):
-            await settle.look_at_inputs(executor, decided_ns)
-            await settle.count_up(executor)
-            await settle.stop(executor)
+        executor.notify(f"{executor.scenario.name}: {settled.outcome}, {settled.reason}")
         return settled
 
-    def _escalate(self, end: End, what: str) -> End:
-        from harness.domain.event import Escalated
+    async def _promoted(self, end: End) -> End:
+        executor, revisions = self.executor, self.case.revisions
+        async with self._stage("promote"):
+            settled = await settle.promote(executor, revisions[Role.STABLE], revisions[Role.CANDIDATE], end)
+            if settled.outcome is Outcome.PROMOTED:
+                executor.home = Role.CANDIDATE
+                if self._care() is None:
+                    await settle.retire(executor, executor.home)
+        return settled
 
+    async def _close(self, decided_ns: int) -> None:
+        with anyio.move_on_after(settle.SETTLE_S):
+            await settle.look_at_inputs(self.executor, decided_ns)
+            await settle.count_up(self.executor)
+            await settle.stop(self.executor)
+
+    def _escalate(self, end: End, what: str) -> End:
         reason = f"{end.reason}; and it could not be made safe: {what}; a person must look"
         self.executor.tell(Escalated, reason)
+        self.executor.notify(reason)
         self._finish(Outcome.FAILED.value, what)
         return End(Outcome.FAILED, reason, end.because)
+
+
+def _herald(executor: Executor, header: Header) -> Herald:
+    def told(channel: str, text: str, delivered: bool, detail: str) -> None:
+        executor.tell(Notified, channel, text, delivered, detail)
+
+    scenario = executor.scenario
+    about = {"scenario": scenario.name, "model": scenario.model.name, "run": header.run}
+    return Herald(about, executor.parts.notifiers, told)
 
 
 def _started(at_ns: int, scenario: Scenario, parts: Parts, header: Header) -> RunStarted:

@@ -13,16 +13,16 @@ import anyio
 
 from harness.domain.event import Escalated, InputsSeen, Noticed, Promoted, RolledBack, Totalled, Verified
 from harness.domain.model import Revision, Role
-from harness.domain.rollout import End, Outcome, Want
+from harness.domain.rollout import End, Outcome, Routing, Want
 from harness.domain.units import WHOLE
 from harness.engine.executor import Executor, check
 from harness.engine.looks import DEFAULT_EVERY_NS
-from harness.engine.stages import alias
+from harness.engine.stages import alias, mark, unalias
 from harness.protocols import Readiness
 from harness.strategies.steps import split
 
 SETTLE_S: Final = 300.0
-"""All of settling, retries included, takes no longer than this."""
+"""All of settling, retries included, takes no longer than this (and what replicas that are started anew may take)."""
 STABLE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0)
 """Waits before each attempt to verify stable: long enough in all for a replica that crashed to start anew."""
 CANDIDATE_S: Final = (0.0, 1.0, 2.0)
@@ -31,6 +31,9 @@ AGAIN_S: Final = (0.0, 1.0, 4.0)
 """Waits before each attempt at what is asked of a backend once all is safe."""
 PROBES: Final = 5
 """Requests of our own in each attempt; more than half must be answered well and in time."""
+
+PREVIOUS: Final = "previous"
+"""The alias of the version that was stable before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +55,52 @@ class Check:
 
 
 async def promote(executor: Executor, stable: Revision, candidate: Revision, end: End) -> End:
-    """Make the candidate, verified already, the new stable; if the registry refuses, stable gets the traffic back."""
-    refused = await _attempts(lambda: alias(executor, candidate, Role.STABLE.value))
+    """Make the candidate, verified already, the new stable; if the registry refuses, stable gets the traffic back.
+
+    What was stable stays up: `retire` takes it down.
+    """
+    refused = await attempts(lambda: alias(executor, candidate, Role.STABLE.value))
     if refused:
         back = End(Outcome.ERROR, f"the registry could not name {candidate} stable: {refused}")
         settled = await restore(executor, back, stable)
         # A call that failed may have had its effect all the same.
-        await _tidy(executor, "alias", lambda: alias(executor, stable, Role.STABLE.value))
+        await tidy(executor, "alias", lambda: alias(executor, stable, Role.STABLE.value))
         return settled
+    await tidy(executor, "alias", lambda: alias(executor, stable, PREVIOUS))
+    await tidy(executor, "mark", lambda: mark(executor, candidate, "verified"))
     executor.tell(Promoted, candidate.name, candidate.version)
-    await _tidy(executor, "scale", lambda: executor.scale({**executor.replicas, Role.STABLE: 0}))
+    executor.notify(f"{candidate} is the new stable")
     return end
 
 
-async def restore(executor: Executor, end: End, stable: Revision | None = None) -> End:
-    """Give stable all traffic, verify it, and take the candidate down; escalate where it can't be verified."""
-    if not await verify(executor, Role.STABLE):
+async def retire(executor: Executor, home: Role) -> None:
+    """Take down every arm but the one that users' traffic is at home on."""
+    left = {role: count if role is home else 0 for role, count in executor.replicas.items()}
+    if left != dict(executor.replicas):
+        await tidy(executor, "scale", lambda: executor.scale(left))
+
+
+async def restore(executor: Executor, end: End, stable: Revision | None = None, home: Role = Role.STABLE) -> End:
+    """Give stable all traffic, verify it, and take the candidate down; escalate where it can't be verified.
+
+    Args:
+        executor: of the run.
+        end: what the rollout ended as.
+        stable: the version that is stable; None: not known yet.
+        home: the arm it runs in.
+    """
+    if not await verify(executor, home):
         reason = f"{end.reason}; and stable could not be verified with all traffic: a person must look"
         executor.tell(Escalated, reason)
+        executor.notify(reason)
         return End(Outcome.FAILED, reason, end.because)
     if stable:
         executor.tell(RolledBack, stable.name, stable.version)
-    if executor.replicas.get(Role.CANDIDATE):
-        await _tidy(executor, "scale", lambda: executor.scale({**executor.replicas, Role.CANDIDATE: 0}))
+    await retire(executor, home)
     return end
 
 
-async def _attempts(act: Callable[[], Awaitable[object]], waits_s: Sequence[float] = AGAIN_S) -> str:
+async def attempts(act: Callable[[], Awaitable[object]], waits_s: Sequence[float] = AGAIN_S) -> str:
     """Try until it is done; empty then, else what was said at the last attempt."""
     said = ""
     for wait_s in waits_s:
@@ -92,21 +114,29 @@ async def _attempts(act: Callable[[], Awaitable[object]], waits_s: Sequence[floa
     return said
 
 
-async def _tidy(executor: Executor, what: str, act: Callable[[], Awaitable[object]]) -> None:
+async def tidy(executor: Executor, what: str, act: Callable[[], Awaitable[object]]) -> None:
     """Do what can be left undone without harm to users; it changes no outcome."""
-    said = await _attempts(act)
+    said = await attempts(act)
     if said:
         executor.tell(Noticed, "left_undone", (), f"{what} was left undone: {said}")
 
 
-async def verify(executor: Executor, role: Role) -> bool:
+async def forget(executor: Executor, name: str, bad: Revision) -> None:
+    """A version that was rolled back is nobody's way back, and is known to be bad."""
+    await tidy(executor, "alias", lambda: unalias(executor, name, PREVIOUS))
+    await tidy(executor, "mark", lambda: mark(executor, bad, "bad"))
+
+
+async def verify(executor: Executor, role: Role, waits_s: Sequence[float] | None = None) -> bool:
     """Route everything to that arm and see that it serves; tries again with back-off."""
-    waits_s = STABLE_S if role is Role.STABLE else CANDIDATE_S
+    safest = role is executor.home
+    if waits_s is None:
+        waits_s = STABLE_S if safest else CANDIDATE_S
     for attempt, wait_s in enumerate(waits_s, start=1):
         await anyio.sleep(wait_s)
         found = await _attempt(executor, role)
         # Stable that serves below its full strength is where traffic is safest; a candidate so weak is not promoted.
-        last = attempt == len(waits_s) and role is Role.STABLE
+        last = attempt == len(waits_s) and safest
         enough = found.passed or (last and found.weights and found.some and found.probe)
         executor.tell(Verified, role, enough, found.weights, found.ready, found.probe, attempt, found.detail)
         if enough:
@@ -119,10 +149,10 @@ async def _attempt(executor: Executor, role: Role) -> Check:
     platform = executor.parts.platform
     try:
         await executor.readiness()
-        if role is Role.CANDIDATE:  # the way back to stable is taken whatever state stable is in; this way is not
+        if role is not executor.home:  # the way back to stable is taken whatever state stable is in; this way is not
             check(Want(want, executor.replicas), executor.ready, executor.weights)
         # Applied again even where it is believed to be in force: what is verified is the router's own answer.
-        await executor.route(want)
+        await executor.route(Routing(want))
         answered = sum([await platform.serving.probe(role) for _ in range(PROBES)])
     except Exception as error:  # noqa: BLE001 - whatever a backend raises, the next attempt may find it well
         return Check(weights=False, ready=False, probe=False, detail=str(error) or repr(error))
@@ -168,4 +198,4 @@ async def look_at_inputs(executor: Executor, decided_ns: int) -> None:
 
 async def stop(executor: Executor) -> None:
     """End traffic; that it could not be ended changes nothing of what became of the candidate."""
-    await _tidy(executor, "the platform's end", executor.parts.platform.stop)
+    await tidy(executor, "the platform's end", executor.parts.platform.stop)

@@ -1,8 +1,8 @@
 """Gates and registration."""
 
 from harness.analysis.measure import judge_gate
-from harness.domain.event import AliasSet, GateChecked, Registered, Resolved, Tracked
-from harness.domain.model import RegisteredPlan, Revision, Role, Source
+from harness.domain.event import AliasRemoved, AliasSet, GateChecked, Marked, Registered, Resolved, Tracked
+from harness.domain.model import ARMS, RegisteredPlan, Revision, Role, Source
 from harness.engine.executor import Executor
 from harness.errors import RegistryError, Rejected
 from harness.protocols import Case
@@ -21,10 +21,10 @@ def gate(executor: Executor, case: Case) -> None:
         raise Rejected("; ".join(failed))
 
 
-async def register(executor: Executor, case: Case) -> Case:
-    """Give each model a version, stable first; what the registry already holds is looked up, not added again."""
-    revisions: dict[Role, Revision] = {}
-    for role in (Role.STABLE, Role.CANDIDATE):
+async def register(executor: Executor, case: Case, roles: tuple[Role, ...] = ARMS) -> Case:
+    """Give models versions, stable first; what the registry already holds is looked up, not added again."""
+    revisions: dict[Role, Revision] = dict(case.revisions)
+    for role in roles:
         revisions[role] = await _revision(executor, case, role)
     return case.having(revisions=revisions)
 
@@ -58,3 +58,17 @@ async def alias(executor: Executor, revision: Revision, name: str) -> None:
     intent = executor.intend("alias", f"{name} names {revision}")
     await executor.parts.registry.set_alias(revision, name)
     executor.tell(AliasSet, intent, name, revision.name, revision.version)
+
+
+async def unalias(executor: Executor, name: str, alias: str) -> None:
+    """Let an alias name nothing."""
+    intent = executor.intend("unalias", f"{alias} of {name} names nothing")
+    await executor.parts.registry.remove_alias(name, alias)
+    executor.tell(AliasRemoved, intent, alias, name)
+
+
+async def mark(executor: Executor, revision: Revision, status: str) -> None:
+    """Say how a version stands."""
+    intent = executor.intend("mark", f"{revision} is {status}")
+    await executor.parts.registry.mark(revision, status)
+    executor.tell(Marked, intent, revision.name, revision.version, status)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.vocabulary import METRICS, QUALITY
-from harness.domain.model import Role
+from harness.domain.model import ARMS, Role
 from harness.domain.units import SECOND, share_text
 from harness.report import text as words
 from harness.report.folding import Folding
@@ -78,7 +78,7 @@ def _arms(seen: Folding, width: int) -> Table:
     for name in ("share", "ready", "requests", *shown):
         table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
     last = seen.observed[-1].arms if seen.observed else {}
-    for role in Role:
+    for role in [role for role in Role if role in ARMS or (role in last and last[role].requests)]:
         arm = last.get(role)
         ready, wanted = seen.ready.get(role, (0, 0))
         figures = [words.figure(name, arm.figures.get(name)) if arm else "–" for name in shown]

@@ -11,7 +11,7 @@ from typing import Final
 
 from harness.domain.analysis import Verdict
 from harness.domain.event import Event, RunStarted
-from harness.domain.model import Role
+from harness.domain.model import ARMS, SERVING, Role
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import LogError
 from harness.log import digest
@@ -130,6 +130,8 @@ class _Assembly:
             candidate_share_last=self._share_last() / WHOLE,
             bad_responses=self._counted("bad", Role.CANDIDATE),
             failed_requests=self._counted("failed"),
+            users_exposed=self._counted("users", Role.CANDIDATE),
+            users_harmed=self._counted("harmed", Role.CANDIDATE),
             totals=dict(seen.totals),
             inputs=_inputs(seen),
             inputs_window_s=seen.inputs.window_ns / SECOND if seen.inputs else 0.0,
@@ -167,10 +169,15 @@ class _Assembly:
             "candidate_share_max": self._share_max() / WHOLE,
             "bad_responses": self._counted("bad", Role.CANDIDATE),
             "failed_requests": self._counted("failed"),
+            "users_exposed": self._counted("users", Role.CANDIDATE),
+            "users_harmed": self._counted("harmed", Role.CANDIDATE),
         }
 
     def _figures(self, role: Role) -> dict[str, Actual]:
         totals = self.seen.totals.get(role)
+        shadow = self.seen.totals.get(Role.SHADOW)
+        if role is Role.CANDIDATE and shadow and shadow.arrived and totals and not totals.arrived:
+            totals = shadow  # what it has shown, it has shown on copies
         return dict(totals.figures) if totals else {}
 
     # --- cost and times ---
@@ -179,7 +186,7 @@ class _Assembly:
         """A count over the whole run; 0 where no traffic began, None where it is not known."""
         if not self.seen.totals:
             return 0 if self.seen.traffic_ns is None and self.seen.ended else None
-        counts = [getattr(totals, what) for role, totals in self.seen.totals.items() if role in (roles or Role)]
+        counts = [getattr(totals, what) for role, totals in self.seen.totals.items() if role in (roles or SERVING)]
         return None if None in counts else sum(counts)
 
     def _wall_s(self) -> float:
@@ -280,10 +287,16 @@ def _series(seen: Folding) -> Series:
     share = [(seen.since_traffic_s(at_ns), weight / WHOLE) for at_ns, weight in seen.shares]
     return Series(
         at_s=tuple(seen.since_traffic_s(observed.at_ns) for observed in seen.observed),
-        arms={role: _columns(seen, role) for role in Role},
+        arms={role: _columns(seen, role) for role in _present(seen)},
         share=(*share, (seen.since_traffic_s(seen.now_ns), seen.candidate_weight / WHOLE)),
         bounds=_bounds(seen.looks),
     )
+
+
+def _present(seen: Folding) -> list[Role]:
+    """The two arms of every rollout, and those that this one had besides."""
+    beside = {role for observed in seen.observed for role, arm in observed.arms.items() if arm.requests}
+    return [role for role in Role if role in ARMS or role in beside]
 
 
 def _columns(seen: Folding, role: Role) -> Mapping[str, tuple[float | None, ...]]:

@@ -104,6 +104,8 @@ def _cost(a: Result, b: Result) -> Iterator[Row]:
         ("its largest share", "candidate_share_max", words.share),
         ("its bad answers", "bad_responses", words.count),
         ("failed requests", "failed_requests", words.count),
+        ("users exposed", "users_exposed", words.count),
+        ("users harmed", "users_harmed", words.count),
         ("detected after", "detected_after_s", words.span),
         ("decided at", "decided_at_s", words.span),
         ("simulated", "simulated_s", words.span),

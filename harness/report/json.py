@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from harness.domain.model import Role
+from harness.domain.model import ARMS
 from harness.report import output
 from harness.report.result import Result, Unstarted
 
 VERSION: Final = 1
 UNKNOWN: Final = (
     "stable", "candidate", "simulated_s", "wall_s", "timing_s", "requests", "detected_after_s", "candidate_requests",
-    "candidate_share_max", "bad_responses", "failed_requests",
+    "candidate_share_max", "bad_responses", "failed_requests", "users_exposed", "users_harmed",
 )  # fmt: skip
 KEPT: Final = ("event_log", "event_digest", "report")
 """Keys that a run has no value for where it never began."""
@@ -64,6 +64,8 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
         "candidate_share_max": result.candidate_share_max,
         "bad_responses": result.bad_responses,
         "failed_requests": result.failed_requests,
+        "users_exposed": result.users_exposed,
+        "users_harmed": result.users_harmed,
         "expectations": [
             {"text": expectation.text, "passed": expectation.passed, "actual": expectation.actual}
             for expectation in result.expectations
@@ -86,7 +88,7 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
             for look in result.analysis
         ],
         "inputs": [
-            {"column": column.name, **{role.value: column.drift.get(role) for role in Role}} for column in result.inputs
+            {"column": column.name, **{role.value: column.drift.get(role) for role in ARMS}} for column in result.inputs
         ],
         "event_log": result.event_log,
         "event_digest": result.event_digest,

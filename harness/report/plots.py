@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from harness.analysis.vocabulary import METRICS, QUALITY, Kind
 from harness.domain.analysis import Unit, Verdict
-from harness.domain.model import Role
+from harness.domain.model import ARMS, Role
 from harness.report import text as words
 from harness.report.result import Look, Mark, Marker, Points, Result
 
@@ -201,7 +201,8 @@ def _held(points: Points, at_s: float) -> float | None:
 def _metric(result: Result, name: str) -> Plot:
     series = result.series
     metric = METRICS.get(name)
-    lines = [Line(role.value, role.value, _short(_drawn(result, role, name), len(series.at_s))) for role in Role]
+    arms = series.arms or ARMS
+    lines = [Line(role.value, role.value, _short(_drawn(result, role, name), len(series.at_s))) for role in arms]
     rules = [tally.rule for tally in result.tallies if tally.metric == name and words.parts(tally.rule)]
     lines += [Line(f"bound: {rule}", "bound", _bound(result, rule)) for rule in rules]
     failed = [look for look in result.analysis if look.metric == name and look.verdict is Verdict.FAIL]
@@ -260,7 +261,7 @@ def _short(values: Values, length: int) -> Values:
 
 def _summary(result: Result, name: str, failed: Sequence[Look]) -> str:
     said = []
-    for role in Role:
+    for role in result.series.arms or ARMS:
         known = [value for value in _drawn(result, role, name) if value is not None]
         if known:
             low, high, last = (words.figure(name, value) for value in (min(known), max(known), known[-1]))

@@ -285,6 +285,10 @@ class Result:
     bad_responses: int | None
     """Of the candidate: failed, or wrong where stable would have been right."""
     failed_requests: int | None
+    users_exposed: int | None
+    """Users whom the candidate answered at least once; None where users are not known."""
+    users_harmed: int | None
+    """Of them, those who got a failure, or a wrong answer where stable's would have been right."""
     totals: Mapping[Role, ArmTotals]
     inputs: tuple[Input, ...]
     """The features as they were asked just before the decision, the farthest drifted first; empty where not known."""

@@ -158,6 +158,9 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
         bad = f"{words.share(result.bad_responses / result.candidate_requests)} of them {bad}"
     yield "its bad answers", words.count(result.bad_responses), bad
     yield "failed requests", words.count(result.failed_requests), "of both arms"
+    if result.users_exposed is not None:
+        harmed = f"{words.count(result.users_harmed)} of them got a failure, or a wrong answer for a right one"
+        yield "users exposed", words.count(result.users_exposed), harmed if result.users_exposed else ""
     stable = result.totals.get(Role.STABLE)
     failing = stable.figures.get("error_rate") if stable else None
     if failing is not None and failing >= FAILING:

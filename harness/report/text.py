@@ -7,7 +7,17 @@ from typing import Final
 from harness.analysis.vocabulary import METRICS, QUALITY, Kind
 from harness.domain.analysis import Unit
 
-COUNTS: Final = frozenset({"requests", "candidate_requests", "bad_responses", "failed_requests", "replicas_ready"})
+COUNTS: Final = frozenset(
+    {
+        "requests",
+        "candidate_requests",
+        "bad_responses",
+        "failed_requests",
+        "replicas_ready",
+        "users_exposed",
+        "users_harmed",
+    }
+)
 
 RULE: Final = re.compile(r"\s*(\w+)\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
 JOINED: Final = re.compile(r"\b(and|or|not)\b")

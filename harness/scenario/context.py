@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.analysis.vocabulary import METRICS, QUALITY
-from harness.domain.model import Role, Task
+from harness.domain.model import ARMS, Role, Task
 from harness.domain.quantity import duration_ns
 from harness.domain.service import Service
 from harness.domain.units import HOUR
@@ -55,20 +55,20 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
             columns = header(resolved(source.text, folder))
         except (OSError, ValueError):
             columns = None
-    trained = {role for role in Role if _at(root, "model", role, "algorithm")}
+    trained = {role for role in ARMS if _at(root, "model", role, "algorithm")}
     return Context(
         catalog=catalog,
         folder=folder,
         horizon_ns=_duration(_at(root, "horizon"), 4 * HOUR),
         policy_ns=sum(_duration(_at(step, "pause"), 0) for step in _items(_at(root, "rollout", "steps"))),
-        models_ns=sum(_duration(_at(root, "model", role, "duration"), 0) for role in Role),
+        models_ns=sum(_duration(_at(root, "model", role, "duration"), 0) for role in ARMS),
         task=_task(data),
         labels=_at(root, "labels") is not None,
         label_delay_ns=_duration(_at(root, "labels", "delay"), 0),
         trained=frozenset(trained),
         columns=columns,
         target=target.text if isinstance(target, Scalar) else None,
-        replicas={role: _replicas(root, role) for role in Role},
+        replicas={role: _replicas(root, role) for role in ARMS},
         quality_rule=next(_quality_rules(root), ""),
     )
 

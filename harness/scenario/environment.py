@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, Field
 
 from harness.analysis.vocabulary import suggestion
-from harness.domain.model import Role
+from harness.domain.model import ARMS, Role
 from harness.domain.service import Balancing
 from harness.domain.units import duration_text
 from harness.scenario.context import Context
@@ -287,7 +287,7 @@ class FaultInput(Input):
     )
     until: Duration | None = Field(None, description="When it ends; default: never.", examples=["40m"])
     ramp: Duration | None = Field(None, description="How long it takes to grow to full strength.", examples=["5m"])
-    on: Annotated[str, *one_word((*Role, ON_ALL))] | None = Field(
+    on: Annotated[str, *one_word((*ARMS, ON_ALL))] | None = Field(
         None, description="The arm that it befalls; drift befalls all unless told otherwise.", examples=["candidate"]
     )
     latency: Latency | None = Field(None, description="Requests take longer: x1.8 or +50ms.", examples=["x1.8"])
@@ -332,7 +332,7 @@ class FaultInput(Input):
 
     def roles(self) -> frozenset[Role]:
         """The arms that it befalls."""
-        return frozenset(Role) if self.on in {None, ON_ALL} else frozenset({Role(self.on)})
+        return frozenset(ARMS) if self.on in {None, ON_ALL} else frozenset({Role(self.on)})
 
     def _times(self) -> Iterable[At]:
         at = self.at or 0

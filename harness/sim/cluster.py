@@ -10,7 +10,7 @@ Times are integer nanoseconds since traffic began. Nothing here knows the event 
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import simpy
@@ -34,6 +34,7 @@ ORDER: Final = (Role.BASELINE, Role.STABLE, Role.CANDIDATE, Role.SHADOW)
 """How arms share the traffic: stable in the middle, so that its neighbours take users from it and from nobody else."""
 NEVER: Final = 2**63 - 1
 
+T = TypeVar("T")
 Process = Generator[simpy.Event, Any, None]
 
 
@@ -163,22 +164,24 @@ class Cluster:
         self.route(0, Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
 
     def scale(self, at_ns: int, wanted: Mapping[Role, int]) -> None:
-        """Start what is missing, drain what is too much: the highest numbers go first, finishing their work."""
+        """Start what is missing, drain what is too much: what is not ready goes first, then the highest numbers."""
         self.advance(at_ns)
         for role, count in wanted.items():
             replicas = self._replicas[role]
             for index in range(len(replicas), count):
                 replicas.append(Replica())
                 self._plane.add_replica(self._place[role], index)
-            for index, replica in enumerate(replicas):
-                if index < count and not replica.wanted:
-                    replica.wanted = True
-                    replica.life += 1
-                    self._env.process(self._starting(replica, self._services[role].startup_ns))
-                elif index >= count and replica.wanted:
-                    replica.wanted, replica.ready = False, False
-                    replica.life += 1
-                    self._plane.drain(self._place[role], index)
+            up = sum(replica.wanted for replica in replicas)
+            for replica in [each for each in replicas if not each.wanted][: max(count - up, 0)]:
+                replica.wanted = True
+                replica.life += 1
+                self._env.process(self._starting(replica, self._services[role].startup_ns))
+            last_first = [(replica.ready, -index) for index, replica in enumerate(replicas) if replica.wanted]
+            for _, place in sorted(last_first)[: max(up - count, 0)]:
+                replica = replicas[-place]
+                replica.wanted, replica.ready = False, False
+                replica.life += 1
+                self._plane.drain(self._place[role], -place)
 
     def route(self, at_ns: int, want: Routing) -> None:
         """Send what arrives from now on where it is wanted."""
@@ -230,8 +233,10 @@ class Cluster:
             self._worse += self.answers.bad(Role.CANDIDATE, self._ledger.totals[Role.CANDIDATE].answered)
         self._remember(Role.CANDIDATE)
         if adopt:
-            for of in (self._place, self._replicas, self._services, self._exposed):
-                of[Role.STABLE], of[Role.CANDIDATE] = of[Role.CANDIDATE], of[Role.STABLE]  # type: ignore[index]
+            _swap(self._place)
+            _swap(self._replicas)
+            _swap(self._services)
+            _swap(self._exposed)
             self._remember(Role.CANDIDATE, forget=True)
             if mirror := self._mirror():
                 self._plane.set_mirrored(mirror)
@@ -517,6 +522,11 @@ class Cluster:
         yield self._env.timeout(bucket.stop_ns + delay_ns - self._env.now)
         if generation == self._generation:  # else they are of models that are judged no more
             self._ledger.labels_arrived(bucket, delay_ns)
+
+
+def _swap(of: dict[Role, T]) -> None:
+    """What belonged to the candidate belongs to stable, and the other way round."""
+    of[Role.STABLE], of[Role.CANDIDATE] = of[Role.CANDIDATE], of[Role.STABLE]
 
 
 def _arms(on: frozenset[Role]) -> tuple[Role, ...]:

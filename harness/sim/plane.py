@@ -428,7 +428,7 @@ class RequestPlane:
 
     def users_from_now(self) -> None:
         """Count the users that each arm meets from now on (`kernels.LATELY`)."""
-        self._state.met &= np.uint8(0xFF ^ k.LATELY)
+        np.bitwise_and(self._state.met, np.uint8(0xFF ^ k.LATELY), out=self._state.met)
 
     def forget_users(self, arm: int) -> None:
         """Users have met nothing at the arm: another model answers there."""

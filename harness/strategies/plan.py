@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import Any, Final
 
 from harness.domain.analysis import AnalysisPolicy, NoData
-from harness.domain.model import Role
-from harness.domain.rollout import Pause, SetWeight
+from harness.domain.model import ARMS, Role
+from harness.domain.rollout import Analyze, Approve, Decide, Pause, SetWeight
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND, WHOLE, duration_text, share_text
+from harness.strategies.foresight import Foreseen, walk
 
 Expected = Callable[[int, int], float]
 """How many requests are expected in ``[start, stop)``, in ns since traffic began."""
@@ -88,33 +89,32 @@ def timeline(scenario: Scenario, expected: Expected, mean_s: Mapping[Role, float
         mean_s: how long a request is served on average, by arm, in seconds.
     """
     policy, analysis = scenario.rollout, scenario.rollout.analysis
-    at_ns = scenario.service[Role.CANDIDATE].startup_ns
+    begun = at_ns = scenario.service[Role.CANDIDATE].startup_ns
     rows = [Row(0, "replicas start", 0, 0.0, 0, None, "")]
-    weight, begun = 0, at_ns
-    for step in policy.steps:
-        if isinstance(step, SetWeight):
-            weight = step.weight
-            rows.append(Row(at_ns, str(step), weight, 0.0, 0, None, ""))
-            continue
-        rows.append(_pause(step, at_ns, weight, begun, analysis, expected))
-        at_ns += step.duration_ns
-    rows.append(Row(at_ns, "promote", WHOLE, 0.0, 0, None, ""))
+    for each in walk(policy):
+        rows.append(_row(each, begun, analysis, expected))
+        at_ns = begun + each.at_ns + each.takes_ns
+    rows.append(
+        Row(at_ns, "promote" if policy.promote else "keep stable", WHOLE if policy.promote else 0, 0.0, 0, None, "")
+    )
     before = scenario.model.stable.duration_ns + scenario.model.candidate.duration_ns
     overloads = tuple(_overloads(scenario, rows, expected, mean_s))
     remarks = (*_remarks(scenario, rows, at_ns - begun, before), *overloads)
     return Timeline(scenario.name, tuple(rows), before, at_ns, remarks, overloads)
 
 
-def _pause(
-    step: Pause, at_ns: int, weight: int, begun: int, analysis: AnalysisPolicy | None, expected: Expected
-) -> Row:
-    share = weight / WHOLE
-    stop = at_ns + step.duration_ns
-    requests = share * expected(at_ns, stop)
-    if analysis is None or not weight:
+def _row(each: Foreseen, begun: int, background: AnalysisPolicy | None, expected: Expected) -> Row:
+    step, weight, at_ns = each.step, each.weight, begun + each.at_ns
+    share, stop = max(weight, each.copied) / WHOLE, at_ns + each.takes_ns
+    requests = weight / WHOLE * expected(at_ns, stop)
+    own = step.policy if isinstance(step, Analyze) else None
+    analysis = own or background
+    if analysis is None or not share or not each.takes_ns:
         return Row(at_ns, str(step), weight, requests, 0, None, "")
     looks = (stop - begun) // analysis.every_ns - (at_ns - begun) // analysis.every_ns
-    window = min(analysis.window_ns, step.duration_ns)
+    if isinstance(step, Analyze):
+        looks = step.looks
+    window = min(analysis.window_ns, each.takes_ns)
     answers = share * expected(stop - window, stop)
     note = "too few to judge by" if answers < analysis.min_requests else ""
     return Row(at_ns, str(step), weight, requests, looks, answers, note)
@@ -136,7 +136,7 @@ def _remarks(scenario: Scenario, rows: list[Row], length_ns: int, before_ns: int
     bare = [
         str(step)
         for step, then in zip(scenario.rollout.steps, [*scenario.rollout.steps[1:], None], strict=True)
-        if isinstance(step, SetWeight) and not isinstance(then, Pause)
+        if isinstance(step, SetWeight) and not isinstance(then, Pause | Analyze | Approve | Decide)
     ]
     if bare:
         what = "held until every rule has passed on it" if analysis.no_data is NoData.HOLD else "left unjudged"
@@ -151,7 +151,7 @@ def _overloads(scenario: Scenario, rows: list[Row], expected: Expected, mean_s: 
     """For each arm the busiest stretch of the timeline, where it asks for nearly all that the arm's slots can do."""
     begins = [(row.at_ns, row.weight) for row in rows]
     ends = [*pairwise(begins), (begins[-1], (begins[-1][0] + LAST_NS, 0))]
-    for role in (Role.STABLE, Role.CANDIDATE):
+    for role in ARMS:
         service = scenario.service[role]
         servers = service.replicas * service.slots
         asked = 0.0

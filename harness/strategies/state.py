@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from harness.domain.model import Role
 from harness.domain.rollout import Action, End, HeaderRoute
@@ -80,7 +81,8 @@ class State:
 class Transition:
     """What follows from something seen."""
 
-    state: State
+    state: Any
+    """Of the machine's own kind."""
     actions: tuple[Action, ...] = ()
     wake_at_ns: int | None = None
 

@@ -103,7 +103,8 @@ class Steps:
             case Command():
                 return self._told(state, seen, at_ns)
             case Superseded(by):
-                return self._give_up(state, Outcome.ABORTED, f"superseded by {by}", (), at_ns)
+                end = End(Outcome.ABORTED, f"superseded by {by}", superseded=True)
+                return self._give_up(state, end, at_ns)
             case Routed(weights) if state.phase is Phase.ROUTING and self._in_force(state, weights):
                 return self._weight_in_force(state, at_ns)
             case Tick() if state.wake_ns is not None and at_ns >= state.wake_ns:
@@ -118,9 +119,9 @@ class Steps:
 
     def _looked(self, state: State, seen: AnalysisPhase, at_ns: int) -> Transition:
         if seen.verdict is Verdict.FAIL:
-            return self._give_up(state, Outcome.ROLLED_BACK, seen.reason, seen.because, at_ns)
+            return self._give_up(state, End(Outcome.ROLLED_BACK, seen.reason, seen.because), at_ns)
         if seen.verdict is Verdict.ERROR:
-            return self._give_up(state, Outcome.ERROR, seen.reason, seen.because, at_ns)
+            return self._give_up(state, End(Outcome.ERROR, seen.reason, seen.because), at_ns)
         if seen.verdict is Verdict.INCONCLUSIVE:
             return self._inconclusive(state, seen)
         if seen.inline:
@@ -148,11 +149,11 @@ class Steps:
                 ready = replace(state, passed_ns=at_ns, wake_ns=None)
                 return self._finish(ready, at_ns)
             case _:
-                return self._give_up(state, Outcome.KEPT_STABLE, seen.reason, seen.because, at_ns)
+                return self._give_up(state, End(Outcome.KEPT_STABLE, seen.reason, seen.because), at_ns)
 
     def _checked(self, state: State, seen: HookAnswer, at_ns: int) -> Transition:
         if not seen.passed:
-            return self._give_up(state, Outcome.ROLLED_BACK, seen.reason, (), at_ns)
+            return self._give_up(state, End(Outcome.ROLLED_BACK, seen.reason), at_ns)
         step = self._step(state)
         if isinstance(step, Approve) and step.within_ns is not None:
             return go(*self._asking(state, at_ns + step.within_ns))
@@ -165,9 +166,9 @@ class Steps:
     def _told(self, state: State, seen: Command, at_ns: int) -> Transition:
         match seen.order:
             case Order.ABORT:
-                return self._give_up(state, Outcome.ABORTED, f"aborted by {seen.by}", (), at_ns)
+                return self._give_up(state, End(Outcome.ABORTED, f"aborted by {seen.by}"), at_ns)
             case Order.REJECT:
-                return self._give_up(state, Outcome.ROLLED_BACK, f"refused by {seen.by}", (), at_ns)
+                return self._give_up(state, End(Outcome.ROLLED_BACK, f"refused by {seen.by}"), at_ns)
             case Order.PROMOTE:
                 return self._finish(replace(state, wake_ns=None, passed_ns=at_ns), at_ns)
             case Order.APPROVE if state.phase in PERSON:
@@ -206,12 +207,12 @@ class Steps:
                 limit = duration_text(self.policy.ready_within_ns)
                 lacking = self._lacking(state, self._next_weight(state)) or [Role.CANDIDATE]
                 reason = f"the replicas of {lacking[0]} were not ready within {limit}"
-                return self._give_up(state, Outcome.ROLLED_BACK, reason, (), at_ns)
+                return self._give_up(state, End(Outcome.ROLLED_BACK, reason), at_ns)
             case Phase.AWAITING:
-                return self._give_up(state, Outcome.ROLLED_BACK, "the approval was not given in time", (), at_ns)
+                return self._give_up(state, End(Outcome.ROLLED_BACK, "the approval was not given in time"), at_ns)
             case Phase.DECIDING:
                 reason = f"the test came to no decision in its time ({state.waits})"
-                return self._give_up(state, Outcome.KEPT_STABLE, reason, (), at_ns)
+                return self._give_up(state, End(Outcome.KEPT_STABLE, reason), at_ns)
         return self._leave(replace(state, wake_ns=None), at_ns)
 
     def _leave(self, state: State, at_ns: int) -> Transition:
@@ -251,7 +252,7 @@ class Steps:
         if index >= len(self.policy.steps):
             if self.policy.promote:
                 return self._finish(replace(state, index=index), at_ns)
-            return self._give_up(state, Outcome.KEPT_STABLE, "every step was passed", (), at_ns)
+            return self._give_up(state, End(Outcome.KEPT_STABLE, "every step was passed"), at_ns)
         step = self.policy.steps[index]
         entered = EnterStep(index, step)
         now = replace(state, index=index)
@@ -318,9 +319,8 @@ class Steps:
 
     # --- the way back ---
 
-    def _give_up(self, state: State, outcome: Outcome, reason: str, because: tuple[int, ...], at_ns: int) -> Transition:
+    def _give_up(self, state: State, end: End, at_ns: int) -> Transition:
         """End without promotion: at once, or down the steps that it went up, if the policy says so."""
-        end = End(outcome, reason, because)
         stepwise = self.policy.stepwise_ns is not None and state.weight > 0 and not self.policy.by_replicas
         if not stepwise and not (self.policy.by_replicas and state.spec != self._moves.at_rest):
             return self._end(state, end)
@@ -366,10 +366,11 @@ class Steps:
 
     def _move(self, state: State, at_ns: int) -> Transition:
         """Change as many replicas as may be changed now; the weight is in force when there are none left to change."""
-        spec = self._moves.toward(state.weight, state)
+        goal = self._moves.of_weight(state.weight)
+        spec = self._moves.toward(goal, state)
         moved = replace(state, spec=spec, wake_ns=at_ns + self.policy.ready_within_ns) if spec != state.spec else state
         want = Want(self._moves.weights(moved), spec, sticky=self.policy.sticky)
-        if not self._moves.arrived(moved.weight, moved):
+        if not self._moves.arrived(goal, moved):
             return go(moved, want)
         if moved.phase is Phase.RETURNING and moved.ending:
             return _after(self._end(moved, moved.ending), want)
@@ -396,7 +397,7 @@ class Steps:
     def _full(self, state: State, role: Role) -> bool:
         """Whether an arm has all the replicas that are wanted of it."""
         count = state.counts.get(role)
-        return bool(count) and count.wanted == self._wanted(state)[role] <= count.ready
+        return count is not None and count.wanted == self._wanted(state)[role] <= count.ready
 
     def _exposed(self, state: State) -> bool:
         return bool(state.weight or state.mirror or state.routes)

@@ -52,6 +52,8 @@ class Train:
         models = dict(case.models)
         told: list[str] = []
         for role in ROLES:
+            if role in models:  # it came before: of a later rollout only the candidate is new
+                continue
             notes: list[str] = []
             began_ns = now_ns()
             plan = case.scenario.model.of(role)

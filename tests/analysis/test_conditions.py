@@ -181,7 +181,7 @@ def test_an_expectation_may_speak_of_all_that_analysis_may_and_of_the_run():
 @pytest.mark.parametrize(
     ("text", "scope", "message"),
     [
-        ("agreement > 99%", Scope(Standing.ANALYSIS), "agreement is only measured by a shadow rollout"),
+        ("agreement > 99%", Scope(Standing.ANALYSIS), "agreement is only measured where requests are copied"),
         ("grade == A", Scope(Standing.EXPECT), "grade is only given by a load test"),
         (
             "outcome == promoted",
@@ -213,10 +213,12 @@ def test_a_metric_out_of_place_says_where_it_belongs(text, scope, message):
 
 
 def test_the_vocabulary_is_that_of_the_interface():
+    """What the interface fixes, and after it what was added."""
     assert " ".join(METRICS) == (
         "mean p50 p90 p95 p99 p999 error_rate success_rate rate requests accuracy precision recall f1 auc log_loss "
         "rmse mae r2 drift_score prediction_drift utilisation queue_length replicas_ready outcome reason "
-        "detected_after candidate_requests candidate_share_max bad_responses failed_requests duration agreement grade"
+        "detected_after candidate_requests candidate_share_max bad_responses failed_requests duration agreement grade "
+        "score_distance users_exposed users_harmed"
     )
     assert sum(metric.kind in QUALITY for metric in METRICS.values()) == 9
 

@@ -86,7 +86,7 @@ def test_what_it_rests_on_is_told() -> None:
 
 def test_without_traffic_on_stable_its_last_figures_stand_in() -> None:
     rule, baselines = "error_rate <= stable + 2%", Baselines()
-    baselines.keep({Role.STABLE: arm(failed=10), Role.CANDIDATE: arm()}, policy(rule), 7 * MINUTE)
+    baselines.keep({Role.STABLE: arm(failed=10), Role.CANDIDATE: arm()}, policy(rule).min_requests, 7 * MINUTE)
     found = look(rule, arm(requests=0), arm(failed=40), baselines)
     assert (found.verdict, found.stable) == (Verdict.FAIL, 0.01)
     assert "of 7m" in found.reason

@@ -11,7 +11,7 @@ from harness.clock import run_real, run_virtual
 from harness.contracts import PLATFORM_CHECKS, Patience, check_platform
 from harness.domain.event import InputColumn
 from harness.domain.model import Role
-from harness.domain.rollout import Weights
+from harness.domain.rollout import Routing, Weights
 from harness.domain.units import MILLISECOND
 from harness.protocols import Platform, Readiness, Sample
 from tests.build import scenario
@@ -58,16 +58,16 @@ class Uneven(SimulatedCluster):
     @property
     def router(self) -> Any:
         class Halves(SimulatedRouter):
-            async def apply(self, want: Weights) -> Weights:
-                await super().apply({Role.STABLE: 5000, Role.CANDIDATE: 5000})
-                return want
+            async def apply(self, want: Routing) -> Weights:
+                await super().apply(Routing({Role.STABLE: 5000, Role.CANDIDATE: 5000}))
+                return want.weights
 
         return Halves(self)
 
 
 class Trusting(SimulatedCluster):
-    def route(self, want: Weights) -> Weights:
-        return want
+    def route(self, want: Routing) -> Weights:
+        return want.weights
 
 
 class CountsTwice(SimulatedCluster):

@@ -104,7 +104,7 @@ class BareErrors(MemoryRegistry):
 
 class LoadsTheNewest(MemoryRegistry):
     async def load(self, revision):
-        newest = self.versions(revision.name)[-1].revision
+        newest = self.kept(revision.name)[-1].revision
         return await super().load(newest)
 
 

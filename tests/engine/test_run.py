@@ -30,7 +30,7 @@ from harness.domain.event import (
 )
 from harness.domain.fault import Crash, Errors, LatencyFactor
 from harness.domain.model import Role
-from harness.domain.rollout import Outcome, Pause, SetWeight, Want, Weights
+from harness.domain.rollout import Outcome, Pause, Routing, SetWeight, Want, Weights
 from harness.domain.traffic import Knots, Process, Traffic
 from harness.domain.units import HOUR, MINUTE, SECOND, WHOLE
 from harness.engine.executor import check
@@ -52,6 +52,7 @@ def test_a_healthy_candidate_climbs_every_step_and_becomes_stable() -> None:
         ("stable", 1),
         ("candidate", 2),
         ("stable", 2),
+        ("previous", 1),
     ]
     assert events.last(ReplicasApplied).replicas == {Role.STABLE: 0, Role.CANDIDATE: 2}
 
@@ -225,9 +226,9 @@ class Stuck:
         self.refusals = refusals
         self.cluster: SimulatedCluster | None = None
 
-    async def apply(self, want: Weights) -> Weights:
+    async def apply(self, want: Routing) -> Weights:
         assert self.cluster
-        if want[Role.STABLE] == WHOLE and self.refusals:
+        if want.weights[Role.STABLE] == WHOLE and self.refusals:
             self.refusals -= 1
             raise RoutingError("connection refused")
         return self.cluster.route(want)

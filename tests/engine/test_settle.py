@@ -10,7 +10,7 @@ from fakes.registry import MemoryRegistry
 from harness.domain.event import Decided, Escalated, Noticed, Promoted, Routed, RunEnded, StepHeld, Verified
 from harness.domain.fault import Errors, LatencyFactor
 from harness.domain.model import Revision, Role
-from harness.domain.rollout import Outcome, SetWeight, Weights
+from harness.domain.rollout import Outcome, Routing, SetWeight
 from harness.domain.units import MINUTE, SECOND, WHOLE
 from harness.errors import RegistryError, ServingError
 from harness.log import Events
@@ -58,8 +58,8 @@ class Around(SimulatedCluster):
         return self._sides.get("serving", super().serving)
 
 
-def back_to_stable(_: int, args: tuple[Weights]) -> bool:
-    return not args[0][Role.CANDIDATE]
+def back_to_stable(_: int, args: tuple[Routing]) -> bool:
+    return not args[0].weights[Role.CANDIDATE]
 
 
 def ended(events: Events, outcome: Outcome, weights: Mapping[Role, int]) -> RunEnded:
@@ -71,7 +71,7 @@ def ended(events: Events, outcome: Outcome, weights: Mapping[Role, int]) -> RunE
 
 @pytest.mark.parametrize("error", [ConnectionError("reset by peer"), KeyError("weights"), ServingError("busy")])
 def test_a_router_that_fails_once_on_the_way_back_is_asked_again(error: Exception) -> None:
-    def first_back(number: int, args: tuple[Weights]) -> bool:
+    def first_back(number: int, args: tuple[Routing]) -> bool:
         return back_to_stable(number, args) and not [v for v in seen if isinstance(v, Verified)]
 
     seen: list[Any] = []

@@ -13,7 +13,7 @@ async def test_everything_known_of_a_version_can_be_looked_at():
     revision = await registry.register(model, "intent-1")
     await registry.set_alias(revision, "stable")
     await registry.set_alias(revision, "candidate")
-    (version,) = registry.versions(model.name)
+    (version,) = registry.kept(model.name)
     assert version.revision == revision
     assert version.intent == "intent-1"
     assert version.aliases == ("candidate", "stable")
@@ -21,7 +21,7 @@ async def test_everything_known_of_a_version_can_be_looked_at():
 
 
 def test_a_registry_knows_nothing_of_a_name_it_never_saw():
-    assert MemoryRegistry().versions("nobody") == ()
+    assert MemoryRegistry().kept("nobody") == ()
 
 
 async def test_errors_list_what_there_is():

@@ -8,14 +8,14 @@ import pytest
 from harness import scenario
 from harness.domain import fault
 from harness.domain.analysis import NoData
-from harness.domain.model import ArtifactPlan, DataPlan, RegisteredPlan, Role, TrainPlan
+from harness.domain.model import ARMS, ArtifactPlan, DataPlan, RegisteredPlan, Role, TrainPlan
 from harness.domain.rollout import Pause, SetWeight
 from harness.domain.scenario import Backends, Clock
 from harness.domain.service import Balancing, Exponential, Fixed, Lognormal, Service
 from harness.domain.traffic import Knots, Labels, Process, Traffic, Wave
 from harness.domain.units import HOUR, MINUTE, SECOND
 
-BOTH = frozenset(Role)
+BOTH = frozenset(ARMS)
 LEAST = """\
 harness: 1
 name: least
@@ -37,7 +37,7 @@ def test_the_whole_of_a_scenario(load, valid, folder):
     assert read.model.candidate == TrainPlan("random_forest", {"n_estimators": 100}, 20 * MINUTE)
     assert [gate.text for gate in read.model.gates] == ["f1 >= 0.55", "accuracy >= stable - 1%"]
     assert read.backends == Backends()
-    assert read.service == {role: Service() for role in Role}
+    assert read.service == {role: Service() for role in ARMS}
     assert read.traffic == Traffic("poisson", Process.POISSON, Knots((0,), (100.0,)))
     assert read.labels == Labels(15 * MINUTE, 0.3)
     assert read.rollout.strategy == "canary"

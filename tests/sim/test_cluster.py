@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.domain.event import ArmTotals
 from harness.domain.fault import Crash, Errors, LatencyFactor, Shift
-from harness.domain.model import Role, Source, Task, TrainedModel
+from harness.domain.model import ARMS, Role, Source, Task, TrainedModel
+from harness.domain.rollout import Routing
 from harness.domain.service import Exponential, Service
 from harness.domain.traffic import Knots, Labels, Process, Traffic
 from harness.domain.units import MINUTE, SECOND, WHOLE
@@ -26,7 +27,7 @@ from tests.build import BOTH, CANDIDATE, fault
 STABLE = frozenset({Role.STABLE})
 BASE = Setting(
     seed=3,
-    services=dict.fromkeys(Role, Service(3, 2, Exponential(0.05), SECOND, 10, startup_ns=20 * SECOND)),
+    services=dict.fromkeys(ARMS, Service(3, 2, Exponential(0.05), SECOND, 10, startup_ns=20 * SECOND)),
     traffic=Traffic("poisson", Process.POISSON, Knots((0,), (60.0,))),
     labels=None,
     faults=(),
@@ -48,9 +49,9 @@ def test_stable_serves_from_the_first_instant_and_the_candidate_when_it_has_star
     assert both.readiness(20 * SECOND - 1)[Role.CANDIDATE].ready == 0
     assert both.readiness(20 * SECOND)[Role.CANDIDATE].ready == 2
     assert [notice.kind for notice in notices] == ["replica_ready"] * 2
-    both.route(30 * SECOND, split(5000))
+    both.route(30 * SECOND, Routing(split(5000)))
     sample = both.sample(30 * SECOND, 90 * SECOND)
-    shares = [sample[role].arrivals for role in Role]
+    shares = [sample[role].arrivals for role in ARMS]
     assert sum(shares) == pytest.approx(3600, abs=4 * 60)
     assert shares[1] == pytest.approx(sum(shares) / 2, abs=4 * np.sqrt(sum(shares)) / 2)
     assert both.probe(Role.CANDIDATE, 90 * SECOND)
@@ -58,9 +59,9 @@ def test_stable_serves_from_the_first_instant_and_the_candidate_when_it_has_star
 
 def test_a_drained_arm_finishes_its_work_and_gets_no_more() -> None:
     both = cluster()
-    both.scale(0, dict.fromkeys(Role, 3))
-    both.route(MINUTE, split(WHOLE))
-    both.route(2 * MINUTE, split(0))
+    both.scale(0, dict.fromkeys(ARMS, 3))
+    both.route(MINUTE, Routing(split(WHOLE)))
+    both.route(2 * MINUTE, Routing(split(0)))
     both.scale(2 * MINUTE, {Role.STABLE: 3, Role.CANDIDATE: 0})
     late = both.sample(2 * MINUTE, 3 * MINUTE)[Role.CANDIDATE]
     assert late.arrivals == 0
@@ -72,7 +73,7 @@ def test_a_drained_arm_finishes_its_work_and_gets_no_more() -> None:
 
 def test_traffic_to_an_arm_without_a_replica_fails() -> None:
     both = cluster()
-    both.route(0, split(2500))
+    both.route(0, Routing(split(2500)))
     totals = both.totals(MINUTE)[Role.CANDIDATE]
     assert totals.errors == {"no_replica": totals.arrived}
     assert totals.arrived > 700
@@ -113,7 +114,7 @@ def answers(faults: Sequence[object] = ()) -> Answers:
         role: TrainedModel(
             "m", role, Source.TRAINED, "logistic_regression", {}, estimator, Task.CLASSIFICATION, ("x",), ("0", "1"), ""
         )
-        for role in Role
+        for role in ARMS
     }
     return Answers.build(models, Population(rows, wrong), faults, 3, 3600 * SECOND)  # type: ignore[arg-type]
 
@@ -130,8 +131,8 @@ def test_labels_are_known_when_they_arrive_and_not_before() -> None:
 def test_quality_falls_because_the_model_is_wrong_on_drifted_rows() -> None:
     drift = fault(Shift("x", 1.0), on=CANDIDATE, at_ns=MINUTE)
     both = cluster(answers=answers([drift]), labels=Labels(0, 1.0), faults=(drift,))
-    both.scale(0, dict.fromkeys(Role, 3))
-    both.route(30 * SECOND, split(5000))
+    both.scale(0, dict.fromkeys(ARMS, 3))
+    both.route(30 * SECOND, Routing(split(5000)))
     before = both.sample(30 * SECOND, MINUTE)
     after = both.sample(MINUTE + SECOND, 3 * MINUTE)
     assert before[Role.CANDIDATE].quality["accuracy"] == pytest.approx(0.9, abs=0.04)
@@ -144,8 +145,8 @@ def test_bad_answers_are_those_that_stable_would_have_given_rightly() -> None:
     """Stable is asked the row as it would see it: a drift of the candidate's own inputs is the candidate's fault."""
     drift = fault(Shift("x", 1.0), on=CANDIDATE)
     both = cluster(answers=answers([drift]), faults=(drift,))
-    both.scale(0, dict.fromkeys(Role, 3))
-    both.route(MINUTE, split(WHOLE))
+    both.scale(0, dict.fromkeys(ARMS, 3))
+    both.route(MINUTE, Routing(split(WHOLE)))
     totals = both.totals(5 * MINUTE)
     # One standard deviation is 0.58 of a half width: rows in (-0.58, 0), 29 % of all, are now taken for positive. The
     # truth of every tenth row is turned, so stable is right on nine tenths of them.
@@ -166,14 +167,14 @@ def told(cuts: Sequence[int]) -> tuple[list[dict[Role, ArmSample]], dict[Role, A
     """What a cluster answers at fixed times, looked at in between at other times as well."""
     notices: list[Notice] = []
     both = cluster(notices, answers=answers(), labels=Labels(30 * SECOND, 0.5), faults=FAULTS)
-    both.scale(0, dict.fromkeys(Role, 3))
+    both.scale(0, dict.fromkeys(ARMS, 3))
     samples = []
     pending = sorted(cuts)
     for at_ns in range(30 * SECOND, 240 * SECOND + 1, 30 * SECOND):
         while pending and pending[0] < at_ns:
             both.advance(pending.pop(0))
         if at_ns == 30 * SECOND:
-            both.route(at_ns, split(4000))
+            both.route(at_ns, Routing(split(4000)))
         else:
             samples.append(both.sample(at_ns - 30 * SECOND, at_ns))
     return samples, both.totals(240 * SECOND), notices
@@ -205,7 +206,7 @@ def test_every_request_is_accounted_for_whatever_fails_and_whatever_is_done(
     for number, (weight, stable, candidate) in enumerate(commands):
         at_ns = (number + 1) * 15 * SECOND
         both.scale(at_ns, {Role.STABLE: stable, Role.CANDIDATE: candidate})
-        both.route(at_ns, split(weight))
+        both.route(at_ns, Routing(split(weight)))
     for arm in both.totals(120 * SECOND).values():
         assert arm.arrived == arm.succeeded + arm.failed + arm.in_flight
         assert arm.failed == sum(arm.errors.values())
@@ -231,7 +232,7 @@ def test_a_crash_at_the_instant_of_their_start_or_before_hits_them_too() -> None
     for at_s in (10, 20):
         notices: list[Notice] = []
         both = cluster(notices, faults=(fault(Crash(3), on=CANDIDATE, at_ns=at_s * SECOND),))
-        both.scale(0, dict.fromkeys(Role, 3))
+        both.scale(0, dict.fromkeys(ARMS, 3))
         assert both.readiness(at_s * SECOND)[Role.CANDIDATE].ready == 0
         assert len(crashed(notices)) == 3
         assert both.readiness((at_s + 30) * SECOND)[Role.CANDIDATE].ready == 3
@@ -261,10 +262,10 @@ def test_several_drifts_that_grow_on_different_arms_stay_within_the_levels(drift
     made = answers(drifts)
     assert len(made.levels.conditions) <= 16
     both = cluster(answers=made, labels=Labels(0, 1.0), faults=tuple(drifts))
-    both.scale(0, dict.fromkeys(Role, 3))
-    both.route(20 * SECOND, split(5000))
+    both.scale(0, dict.fromkeys(ARMS, 3))
+    both.route(20 * SECOND, Routing(split(5000)))
     sample = both.sample(0, 300 * SECOND)
-    for role in Role:
+    for role in ARMS:
         assert sample[role].labelled == sample[role].requests - sample[role].failed
         full = made.levels.at(role, 300 * SECOND)
         strengths = made.levels.conditions[full]

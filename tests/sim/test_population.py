@@ -16,13 +16,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from harness.domain.fault import Errors, Fault, LabelDrift, Missing, Scale, Shift, Swap
-from harness.domain.model import Role, Source, Task, TrainedModel
+from harness.domain.model import ARMS, Role, Source, Task, TrainedModel
 from harness.domain.units import HOUR, MINUTE
 from harness.errors import ArtifactError, InputError
 from harness.protocols import Population
 from harness.sim.population import MOST_BINS, MOST_LEVELS, Answers, Levels
 
-BOTH, CANDIDATE, STABLE = frozenset(Role), frozenset({Role.CANDIDATE}), frozenset({Role.STABLE})
+BOTH, CANDIDATE, STABLE = frozenset(ARMS), frozenset({Role.CANDIDATE}), frozenset({Role.STABLE})
 TIMES = st.integers(0, 3 * HOUR // MINUTE).map(lambda minutes: minutes * MINUTE)
 
 
@@ -92,7 +92,7 @@ def test_levels_follow_the_drifts(faults):
     levels = Levels(faults, 3 * HOUR)
     assert levels.conditions[0] == (0.0,) * len(faults)
     assert len(set(levels.conditions)) == len(levels.conditions)
-    for role in Role:
+    for role in ARMS:
         course = levels.breakpoints(role)
         assert len({0, *(level for _, level in course)}) <= MOST_LEVELS
         assert course[0][0] == 0
@@ -183,7 +183,7 @@ def test_true_answers_change_under_label_drift_only():
 
 
 @settings(max_examples=50)
-@given(COUNTS, st.sampled_from(list(Role)))
+@given(COUNTS, st.sampled_from(ARMS))
 def test_quality_is_scikit_learns_on_repeated_rows(counts, role):
     truth = repeated(ANSWERS.truth, counts)
     if not 0 < truth.sum() < len(truth):
@@ -198,7 +198,7 @@ def test_quality_is_scikit_learns_on_repeated_rows(counts, role):
 
 
 @settings(max_examples=50)
-@given(COUNTS, st.sampled_from(list(Role)))
+@given(COUNTS, st.sampled_from(ARMS))
 def test_errors_of_regression_are_scikit_learns_on_repeated_rows(counts, role):
     truth = repeated(REGRESSED.truth, counts)
     if len(truth) < 2:
@@ -220,7 +220,7 @@ def test_nothing_asked_is_nothing_measured():
 @given(COUNTS)
 def test_bad_answers_are_wrong_where_stables_would_have_been_right(counts):
     truth = repeated(ANSWERS.truth, counts)
-    stable, candidate = (repeated(lambda level, r=role: ANSWERS.predicted(r, level), counts) for role in Role)
+    stable, candidate = (repeated(lambda level, r=role: ANSWERS.predicted(r, level), counts) for role in ARMS)
     assert ANSWERS.bad(Role.CANDIDATE, counts) == ((candidate != truth) & (stable == truth)).sum()
     assert ANSWERS.bad(Role.STABLE, counts) == 0
 
@@ -229,7 +229,7 @@ def test_bad_answers_are_wrong_where_stables_would_have_been_right(counts):
 def test_bad_values_miss_by_far_more_than_stables(counts):
     truth = repeated(REGRESSED.truth, counts)
     stable, candidate = (
-        np.abs(repeated(lambda lv, r=role: REGRESSED.predicted(r, lv), counts) - truth) for role in Role
+        np.abs(repeated(lambda lv, r=role: REGRESSED.predicted(r, lv), counts) - truth) for role in ARMS
     )
     usual = metrics.mean_absolute_error(VALUES.target, REGRESSED.predicted(Role.STABLE, 0))
     assert REGRESSED.bad(Role.CANDIDATE, counts) == ((candidate > 2 * stable) & (candidate > usual)).sum()
@@ -269,7 +269,7 @@ def test_each_feature_is_told_as_it_was_asked(counts):
 
 
 def test_the_bins_of_a_number_are_intervals_of_the_held_out_rows():
-    told = ANSWERS.inputs({role: {0: np.ones(COUNT, dtype=np.int64)} for role in Role})
+    told = ANSWERS.inputs({role: {0: np.ones(COUNT, dtype=np.int64)} for role in ARMS})
     column = next(column for column in told if column.name == "x")
     edges = np.quantile(ROWS["x"], np.linspace(0.1, 0.9, 9), method="inverted_cdf")
     assert column.bins[0] == f"below {edges[0]:.4g}"
@@ -284,7 +284,7 @@ def test_of_many_categories_the_usual_ones_are_told_apart():
     words = [f"w{number:02}" for number in range(40) for _ in range(number + 1)]
     rows = pd.DataFrame({"c": words, "x": np.arange(len(words), dtype=float)})
     population = Population(rows, np.arange(len(words)) % 2)
-    models = {role: model(role, encoded(LogisticRegression(), NAMES, ("x",)), features=("x",)) for role in Role}
+    models = {role: model(role, encoded(LogisticRegression(), NAMES, ("x",)), features=("x",)) for role in ARMS}
     answers = Answers(models, population, Levels([], HOUR), seed=1)
     told = answers.inputs({Role.STABLE: {0: np.ones(len(words), dtype=np.int64)}})
     column = next(column for column in told if column.name == "c")
@@ -367,7 +367,7 @@ def test_a_drift_that_does_not_fit_the_rows_is_told():
 
 
 def test_a_model_that_cannot_answer_drifted_rows_is_told():
-    bare = {role: model(role, LogisticRegression().fit(ROWS[["x"]], NAMES), features=("x",)) for role in Role}
+    bare = {role: model(role, LogisticRegression().fit(ROWS[["x"]], NAMES), features=("x",)) for role in ARMS}
     answers = Answers.build(bare, POPULATION, [fault(Missing("x", 0.5))], seed=1, horizon_ns=HOUR)
     with pytest.raises(ArtifactError, match=r"the stable model m cannot answer rows under drift.*NaN"):
         answers.scores(Role.STABLE, 1)

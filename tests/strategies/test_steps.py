@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.domain.analysis import Absolute, AnalysisPolicy, Comparison, NoData, Op, Rule, Verdict
-from harness.domain.model import Role
+from harness.domain.model import ARMS, Role
 from harness.domain.rollout import (
     Action,
     AnalysisPhase,
@@ -148,7 +148,7 @@ def test_what_is_foreseen_is_what_an_undisturbed_rollout_does() -> None:
 WEIGHTS = st.lists(st.integers(1, WHOLE), min_size=1, max_size=5, unique=True).map(sorted)
 SEEN = st.one_of(
     st.just(Tick()),
-    st.builds(Ready, st.sampled_from(Role), st.integers(0, 4), st.just(4)),
+    st.builds(Ready, st.sampled_from(ARMS), st.integers(0, 4), st.just(4)),
     st.builds(Routed, st.integers(0, WHOLE).map(split)),
     st.builds(AnalysisPhase, st.sampled_from(Verdict), st.just("because"), st.none() | st.integers(0, 10**13)),
 )

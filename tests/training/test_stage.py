@@ -15,7 +15,7 @@ from harness.data.split import Rows
 from harness.data.stage import Validate
 from harness.domain.event import DataChecked, Evaluated, ModelReady
 from harness.domain.fault import CorruptTraining, StaleTraining
-from harness.domain.model import ArtifactPlan, DataPlan, ModelPlan, RegisteredPlan, Role, Source, Task, TrainPlan
+from harness.domain.model import ARMS, ArtifactPlan, DataPlan, ModelPlan, RegisteredPlan, Role, Source, Task, TrainPlan
 from harness.domain.units import MINUTE, SECOND
 from harness.errors import ArtifactError, DataError, InputError, RegistryError
 from harness.log import EventLog, Events
@@ -119,7 +119,7 @@ def test_corrupt_labels_are_another_rows_and_nest(rows):
 def test_a_fault_of_training_makes_another_and_a_worse_model():
     plain, _, _ = run(on())
     broken, _, _ = run(on(faults=(fault(CorruptTraining(0.9), BOTH), fault(StaleTraining(0.2), CANDIDATE))))
-    for role in Role:
+    for role in ARMS:
         assert broken.models[role].artifact_digest != plain.models[role].artifact_digest
         assert broken.models[role].metrics["auc"] < plain.models[role].metrics["auc"]
 

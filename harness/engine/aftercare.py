@@ -1,0 +1,204 @@
+"""After a promotion: what was promoted is watched, and an alarm leads back, to a retraining, or to people."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from harness.clock import Phase, instant, now_ns, sleep_until
+from harness.domain.analysis import Verdict
+from harness.domain.event import Alarmed, Commanded, Escalated, Noticed, RolledBack
+from harness.domain.lifecycle import Aftercare, Monitor, OnAlarm
+from harness.domain.model import Revision, Role
+from harness.domain.rollout import AnalysisPhase, End, Order, Outcome
+from harness.domain.units import SECOND
+from harness.engine import settle
+from harness.engine.executor import Executor
+from harness.engine.looks import analyse, observe
+from harness.engine.stages import mark, unalias
+from harness.errors import BackendError
+
+AGAIN_S: Final = 1.0
+"""From one look at replicas that are starting to the next."""
+BACK_OFF_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
+"""Waits before each attempt to verify a version that has to be started anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What was heard, and what it asks for."""
+
+    monitor: str
+    reason: str
+    leads_to: OnAlarm
+    because: tuple[int, ...]
+
+
+class Watch:
+    """Watches one promoted version, until its time is over, an alarm asks for something, or something newer comes.
+
+    Args:
+        executor: of the run.
+        policy: what is watched, and for how long.
+        promoted_ns: the loop's time of the promotion; the watch's length counts from there.
+        deaf_until_ns: alarms are not heard before this time of the loop.
+        until_ns: the loop's time at which something newer comes, if it does.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        policy: Aftercare,
+        promoted_ns: int,
+        deaf_until_ns: int = 0,
+        until_ns: int | None = None,
+    ) -> None:
+        self.executor = executor
+        self.policy = policy
+        self.promoted_ns = promoted_ns
+        self.deaf_until_ns = deaf_until_ns
+        horizon_ns = executor.origin_ns + executor.scenario.horizon_ns
+        self.ends_ns = min(promoted_ns + policy.for_ns, horizon_ns, *([until_ns] if until_ns is not None else []))
+        self.alarms: list[Alarm] = []
+        self.bell = anyio.Event()
+
+    async def run(self) -> Alarm | None:
+        """What was heard first; None: nothing that asks for anything."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen, name="notices")
+            tasks.start_soon(self._retire, name="retirement")
+            tasks.start_soon(self._orders, name="orders")
+            tasks.start_soon(observe if not self.policy.monitors else self._monitors, self.executor, name="looks")
+            alarm = await self._heard()
+            tasks.cancel_scope.cancel()
+        return alarm
+
+    async def _heard(self) -> Alarm | None:
+        while True:
+            with anyio.move_on_after(max(self.ends_ns - now_ns(), 0) / SECOND):
+                while not self.alarms:
+                    await self.bell.wait()
+            await instant(Phase.DECIDE)
+            if not self.alarms:
+                return None
+            self.bell = anyio.Event()
+            alarms, self.alarms = self.alarms, []
+            for alarm in sorted(alarms, key=lambda heard: list(OnAlarm).index(heard.leads_to)):
+                self.executor.tell(Alarmed, alarm.monitor, alarm.reason, alarm.leads_to.value, alarm.because)
+                self.executor.notify(f"alarm of {alarm.monitor}: {alarm.reason}; {alarm.leads_to}")
+                if alarm.leads_to is not OnAlarm.NOTIFY:
+                    return alarm
+            self.deaf_until_ns = now_ns() + self.policy.cool_down_ns
+
+    async def _monitors(self, executor: Executor) -> None:
+        async with anyio.create_task_group() as tasks:
+            for number, monitor in enumerate(self.policy.monitors):
+                tasks.start_soon(self._monitor, executor, monitor, number, name=f"monitor {monitor.name}")
+
+    async def _monitor(self, executor: Executor, monitor: Monitor, number: int) -> None:
+        def report(phase: AnalysisPhase) -> None:
+            if phase.verdict in {Verdict.FAIL, Verdict.ERROR} and now_ns() >= self.deaf_until_ns:
+                # That a monitor cannot measure is for people: it says nothing against the model.
+                leads_to = monitor.on_alarm if phase.verdict is Verdict.FAIL else OnAlarm.NOTIFY
+                self.alarms.append(Alarm(monitor.name, phase.reason, leads_to, phase.because))
+                self.bell.set()
+
+        while True:  # after an alarm that leads to nothing but words, it counts anew
+            with anyio.CancelScope() as scope:
+                heard = len(self.alarms)
+
+                def once(phase: AnalysisPhase, scope: anyio.CancelScope = scope, heard: int = heard) -> None:
+                    report(phase)
+                    if len(self.alarms) > heard or phase.verdict in {Verdict.FAIL, Verdict.ERROR}:
+                        scope.cancel()
+
+                await analyse(executor, monitor.policy, once, step=-1 - number)
+
+    async def _listen(self) -> None:
+        async for notice in self.executor.parts.platform.serving.notices():
+            self.executor.tell(Noticed, notice.kind, notice.on, notice.text)
+            if notice.kind.startswith("replica"):
+                await self.executor.readiness()
+
+    async def _orders(self) -> None:
+        """A person may order the promoted version back, as an alarm does."""
+        async for scripted in self.executor.orders():
+            self.executor.tell(Commanded, scripted.order.value, scripted.by)
+            if scripted.order in {Order.ABORT, Order.REJECT}:
+                self.alarms.append(Alarm("a person", f"ordered back by {scripted.by}", OnAlarm.ROLLBACK, ()))
+                self.bell.set()
+
+    async def _retire(self) -> None:
+        """Take down what was stable before, and later archive it."""
+        executor = self.executor
+        await sleep_until(self.promoted_ns + executor.scenario.rollout.retire_after_ns)
+        await settle.retire(executor, executor.home)
+        keep_ns = self.policy.keep_previous_ns
+        if keep_ns is None:
+            return
+        await sleep_until(self.promoted_ns + keep_ns)
+        name = executor.scenario.model.name
+
+        async def archive() -> None:
+            previous = await executor.parts.registry.resolve(name, settle.PREVIOUS)
+            await unalias(executor, name, settle.PREVIOUS)
+            await mark(executor, previous, "archived")
+
+        await settle.tidy(executor, "archiving the version before", archive)
+
+
+async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[End, Revision | None]:
+    """Go back from a promoted version to the one before it: its traffic, its aliases, its data version.
+
+    Traffic stays where it is if there is no way back, and a person is called.
+
+    Returns:
+        What the run ends as, and the version that is stable again; None: there is none.
+    """
+    reason = f"{alarm.reason} ({alarm.monitor})"
+    try:
+        previous = await executor.parts.registry.resolve(promoted.name, settle.PREVIOUS)
+    except BackendError as error:
+        told = f"{reason}; and there is no previous version to go back to ({error}): traffic stays, a person must look"
+        executor.tell(Escalated, told)
+        executor.notify(told)
+        return End(Outcome.FAILED, told, alarm.because), None
+    other = Role.STABLE if executor.home is Role.CANDIDATE else Role.CANDIDATE
+    arms = {**executor.replicas, other: executor.scenario.service[other].replicas}
+    if dict(executor.replicas) != arms:
+        await settle.attempts(lambda: executor.scale(arms))
+    await _ready(executor, other)
+    if not await settle.verify(executor, other, BACK_OFF_S):
+        # Nothing is gained by an arm that does not serve: what is worse than it should be serves at least.
+        await settle.verify(executor, executor.home)
+        told = f"{reason}; and {previous} could not be verified: traffic stays on {promoted}, a person must look"
+        executor.tell(Escalated, told)
+        executor.notify(told)
+        return End(Outcome.FAILED, told, alarm.because), None
+    executor.home = other
+    if said := await settle.attempts(lambda: _name_stable(executor, previous)):
+        told = f"{reason}; traffic is on {previous}, but the registry still names {promoted} stable: {said}"
+        executor.tell(Escalated, told)
+        executor.notify(told)
+    await settle.forget(executor, promoted.name, promoted)
+    executor.tell(RolledBack, previous.name, previous.version)
+    executor.notify(f"rolled back from {promoted} to {previous}: {reason}")
+    await settle.retire(executor, other)
+    return End(Outcome.ROLLED_BACK, reason, alarm.because), previous
+
+
+async def _name_stable(executor: Executor, revision: Revision) -> None:
+    from harness.engine.stages import alias
+
+    await alias(executor, revision, Role.STABLE.value)
+
+
+async def _ready(executor: Executor, role: Role) -> None:
+    """Wait until an arm that was taken down is up again, as long as it may take; users stay where they are."""
+    deadline = now_ns() + executor.scenario.rollout.ready_within_ns
+    while True:
+        said = await settle.attempts(executor.readiness)
+        state = executor.ready.get(role)
+        if (not said and state and 0 < state.wanted <= state.ready) or now_ns() >= deadline:
+            return
+        await anyio.sleep(AGAIN_S)
