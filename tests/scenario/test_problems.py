@@ -296,13 +296,7 @@ KINDS = {
     "a score that the predictions lack": (
         "{algorithm: logistic_regression, params: {C: 1.0}}",
         "{predictions: data/churn.csv, key: charges, column: churn, score: ^charge}",
-        'model.stable.score is "charge"; the predictions have no such column; ',
-    ),
-    "predictions for a registry that lasts": (
-        "stable: {algorithm: logistic_regression, params: {C: 1.0}}",
-        "stable: {^predictions: data/churn.csv, key: charges, column: churn}",
-        "model.stable.predictions are no model that the registry mlflow could keep and serve; leave backends.registry",
-        ("backends.registry=mlflow+http://localhost:5000",),
+        "model.stable.score is charge; the predictions have no such column; ",
     ),
     "parameters of what is brought": (
         "{algorithm: logistic_regression, params: {C: 1.0}}",
