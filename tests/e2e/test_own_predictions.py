@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor, VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
@@ -95,6 +96,8 @@ def told(events: log.Events) -> list[Any]:
             SCORED,
         ),
         (RandomForestClassifier(20, random_state=2), {}, SCORED),
+        # What it answers is not what is likelier by its own probabilities.
+        (FixedThresholdClassifier(LogisticRegression(), threshold=0.8), {}, SCORED),
         # Hard votes: neither probabilities nor a decision function.
         (VotingClassifier([("nb", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=3))]), {}, LABELS),
         (
@@ -104,7 +107,7 @@ def told(events: log.Events) -> list[Any]:
         ),
         (Ridge(), {"POSITIVE": "", "GATE": "r2 >= -1", "RULES": "mae <= stable * 1.5"}, LABELS),
     ],
-    ids=["logistic", "forest", "hard-votes", "forest-regressor", "ridge"],
+    ids=["logistic", "forest", "threshold", "hard-votes", "forest-regressor", "ridge"],
 )  # fmt: skip
 def test_predictions_of_a_model_give_the_figures_of_the_model_itself(
     tmp_path: Path, model: Any, changes: dict[str, str], candidate: str
