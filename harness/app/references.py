@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from harness.app.installed import lacking
 from harness.app.scenarios import timeline
+from harness.backends.uri import FORGETFUL
 from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
-from harness.domain.model import ARMS, ArtifactPlan, RegisteredPlan, Role, TrainPlan
+from harness.domain.model import ARMS, ArtifactPlan, PredictionsPlan, RegisteredPlan, Role, TrainPlan
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Trace
 from harness.domain.units import duration_text
@@ -18,9 +19,6 @@ from harness.errors import InputError, Problem, ScenarioError
 if TYPE_CHECKING:
     from harness.data.dataset import Dataset
     from harness.data.split import Rows
-
-FORGETFUL: Final = "memory"
-"""The registry that holds nothing when a run begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,8 @@ class _Told:
 
     scenario: Scenario
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """On models."""
 
     def add(self, message: str, *key: str | int) -> None:
         from harness.scenario import place_in
@@ -84,7 +84,7 @@ def check_references(scenario: Scenario) -> Findings:
     lack = lacking(scenario)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
-    notes = (*traffic, *(data.notes if data else ()), *timeline(scenario).overloads)
+    notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
     return Findings(tuple(found), (*notes, f"not to be run here: {lack}") if lack else notes)
 
 
@@ -151,6 +151,12 @@ def _model(scenario: Scenario, role: Role, training: "Rows | None", held: "Rows 
                 if held:
                     check_fits(model, held, plan.path)
                 yield f"{role} loads from {Path(plan.path).name}"
+            case PredictionsPlan() if held:
+                from harness.training.recorded import recorded, remarks
+
+                model = recorded(plan, scenario.model.name, role, held)
+                told.notes += remarks(plan, role, model, held.rows, scenario.faults)
+                yield f"{role} is looked up in {Path(plan.path).name}"
             case RegisteredPlan(alias=alias) if scenario.backends.registry == FORGETFUL:
                 raise InputError(
                     f"{role} is to be what the alias {alias} names, but the registry {FORGETFUL} begins every run "

@@ -220,8 +220,13 @@ class MlflowRegistry:
         """Add a version; the same intent twice is one version.
 
         Raises:
-            RegistryError: the intent has registered another model, or MLflow refused.
+            RegistryError: the intent has registered another model, the model is not here, or MLflow refused.
         """
+        if model.source is Source.RECORDED:
+            raise RegistryError(
+                f"{model.name} answers by recorded predictions, and MLflow keeps models that can be served; "
+                "register in memory"
+            )
         return await self._mlflow.call(f"registering {model.name}", lambda: self._register(model, intent))
 
     async def resolve(self, name: str, alias: str) -> Revision:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+FORGETFUL: Final = "memory"
+"""The registry that holds nothing when a run begins, and keeps nothing when it is over."""
 SQLITE: Final = "sqlite:///"
 MLFLOW_FORMS: Final = "mlflow+sqlite:///PATH, mlflow+http://HOST[:PORT] or mlflow+https://HOST[:PORT]"
 PATTERN: Final = r"^([a-z0-9_]+\+[a-z]+://\S+|[a-z0-9_]+:)$"

@@ -73,7 +73,8 @@ class Dataset:
         try:
             target, classes = target_of(self.frame, plan.target, plan.positive)
             features = self.frame[list(self.features)].reset_index(drop=True)
-            rows = Rows(features, target, classes, known=self.known())
+            names = self.frame[[key for key in plan.keys if key in self.frame.columns]].reset_index(drop=True)
+            rows = Rows(features, target, classes, names, known=self.known())
             if plan.walk_ns:
                 return split_in_order(rows, plan.test_share)
             return split(rows, plan.test_share, stream(seed, "data/split"))

@@ -1,13 +1,13 @@
 """What becomes known of answers, where it is not the target: a proxy column, or the outcomes in a user's own file."""
 
-import difflib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.table import infer, label_text, read_table, typed
+from harness.data.keyed import keyed, lacks, names
+from harness.data.table import label_text
 from harness.domain.model import KnownPlan
 from harness.errors import DataError
 
@@ -26,30 +26,15 @@ def known_of(frame: pd.DataFrame, plan: KnownPlan) -> NDArray[np.float64]:
         DataError: the column or the file cannot be used.
     """
     if plan.file is None:
-        _lacks("the data set", frame, plan.column)
+        lacks("the data set", frame, plan.column)
         return _values(frame[plan.column], plan, "the data set")
-    raw, key = read_table(plan.file), str(plan.key)
-    known, _ = typed(raw, infer(raw))
-    _lacks("the data set", frame, key)
-    _lacks(plan.file, known, key)
-    _lacks(plan.file, known, plan.column)
-    there = known[key].notna().to_numpy()
-    names = known[key][there].map(label_text)
-    twice = names[names.duplicated()]
-    if len(twice):
-        raise DataError(f"{plan.file}: {key} {twice.iloc[0]!r} stands in several rows; each key has one outcome")
-    values = pd.Series(_values(known[plan.column][there], plan, plan.file), index=names)
-    found = frame[key].map(label_text).map(values)
+    key = str(plan.key)
+    known = keyed(plan.file, key, frame, (plan.column,), "outcome")
+    values = pd.Series(_values(known[plan.column], plan, plan.file), index=known.index)
+    found = names(frame[key]).map(values)
     if found.isna().all():
         raise DataError(f"{plan.file}: no {key} of the data set stands there with a value in {plan.column}")
     return np.asarray(found, dtype=np.float64)
-
-
-def _lacks(where: str, table: pd.DataFrame, column: str) -> None:
-    if column not in table.columns:
-        near = difflib.get_close_matches(column, [str(name) for name in table.columns], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"its columns: {', '.join(map(str, table.columns))}"
-        raise DataError(f"{where} has no column {column!r}; {hint}")
 
 
 def _values(column: "pd.Series[Any]", plan: KnownPlan, where: str) -> NDArray[np.float64]:

@@ -13,15 +13,20 @@ from harness.seeds import Stream
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows(Population):
-    """Rows with their true answers, and what these are called."""
+    """Rows with their true answers, and what these are called.
+
+    The index of ``rows`` is each row's number in the data set, from 0, whatever became of the rest.
+    """
 
     classes: tuple[str, ...] = ()
     """The two labels as the data set writes them, the positive one last; empty for regression."""
+    names: pd.DataFrame | None = None
+    """Columns by which files of the user's own find rows: those of the whole data set, by the rows' numbers."""
 
     def take(self, chosen: NDArray[np.int64]) -> "Rows":
-        """Only these rows, in this order, numbered anew."""
+        """Only these rows, in this order; each keeps its number."""
         known = None if self.known is None else self.known[chosen]
-        return Rows(self.rows.iloc[chosen].reset_index(drop=True), self.target[chosen], self.classes, known=known)
+        return Rows(self.rows.iloc[chosen], self.target[chosen], self.classes, self.names, known=known)
 
 
 def split(rows: Rows, test_share: float, draws: Stream) -> tuple[Rows, Rows]:

@@ -103,7 +103,7 @@ class DataChecked(Event):
 
 @dataclass(frozen=True, slots=True)
 class ModelReady(Event):
-    """A model was trained, or brought from a file or the registry."""
+    """A model was trained, or it or its answers were brought from a file, or it was brought from the registry."""
 
     role: Role
     source: Source
@@ -113,7 +113,7 @@ class ModelReady(Event):
     data_digest: str | None
     takes_ns: int
     notes: tuple[str, ...] = ()
-    """What the training library warned of."""
+    """What the training library warned of, and what a model of recorded answers cannot show."""
     reused: bool = volatile(False)  # noqa: FBT003 - a default, not an argument
 
 

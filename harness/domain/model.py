@@ -43,6 +43,8 @@ class Source(StrEnum):
     TRAINED = "trained"
     ARTIFACT = "artifact"
     REGISTERED = "registered"
+    RECORDED = "recorded"
+    """Its answers were recorded, in a file of the user's own; the model itself is not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class TrainedModel:
     """A fitted model and what is known of it.
 
     ``estimator`` is a fitted scikit-learn estimator (a Pipeline with its features) that takes a DataFrame with the
-    columns ``features``. ``classes`` holds the two labels of a binary classifier, the positive one last; it is empty
-    for a regressor.
+    columns ``features``; of a recorded model it is what looks its answers up. ``classes`` holds the two labels of a
+    binary classifier, the positive one last; it is empty for a regressor.
     """
 
     name: str
@@ -111,7 +113,22 @@ class RegisteredPlan:
     duration_ns: int = 0
 
 
-ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan
+@dataclass(frozen=True, slots=True)
+class PredictionsPlan:
+    """Answer each row as a model of any kind did, whose answers stand in a file."""
+
+    path: str
+    """Resolved path of a CSV (also gzipped) or Parquet file."""
+    key: str
+    """The column by which its rows find those of the data set."""
+    column: str
+    """What was answered: the label, or the value."""
+    score: str | None = None
+    """The probability of the positive class; None where it is not known."""
+    duration_ns: int = 0
+
+
+ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +160,8 @@ class DataPlan:
     """What becomes known of answers while traffic runs; None: the target."""
     walk_ns: int | None = None
     """The rows are in order of time: the last are held out, and users' requests walk through them for so long."""
+    keys: tuple[str, ...] = ()
+    """The columns by which files of predictions find the rows."""
 
 
 @dataclass(frozen=True, slots=True)

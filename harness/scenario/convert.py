@@ -24,6 +24,7 @@ from harness.domain.model import (
     KnownPlan,
     ModelPlan,
     ModelSource,
+    PredictionsPlan,
     RegisteredPlan,
     Role,
     TrainPlan,
@@ -92,7 +93,7 @@ def _model(model: ModelInput, labels: LabelsInput | None) -> ModelPlan:
         name=model.name,
         stable=_source(model.stable),
         candidate=_source(model.candidate),
-        data=_data(model.data, labels) if model.data else None,
+        data=_data(model.data, labels, _keys(model)) if model.data else None,
         gates=tuple(model.gates),
     )
 
@@ -103,15 +104,22 @@ def _source(source: SourceInput) -> ModelSource:
         return ArtifactPlan(source.artifact, source.duration, pickled=source.artifact.lower().endswith(PICKLES))
     if source.registered is not None:
         return RegisteredPlan(source.registered, source.duration)
+    if source.predictions is not None:
+        key, column = _given(source.key), _given(source.column)
+        return PredictionsPlan(source.predictions, key, column, source.score, source.duration)
     return TrainPlan(_given(source.algorithm), source.params or {}, source.duration)
 
 
-def _data(data: DataInput, labels: LabelsInput | None) -> DataPlan:
+def _keys(model: ModelInput) -> tuple[str, ...]:
+    return tuple(sorted({source.key for source in (model.stable, model.candidate) if source.key is not None}))
+
+
+def _data(data: DataInput, labels: LabelsInput | None, keys: tuple[str, ...]) -> DataPlan:
     known = None
     if labels and (labels.file or labels.column not in {None, data.target}):
         positive = (labels.positive or data.positive) if data.positive else None
         known = KnownPlan(labels.column or data.target, positive, labels.file, labels.key)
-    return DataPlan(data.source, data.target, data.positive, data.schema_file, data.test_share, known, data.walk)
+    return DataPlan(data.source, data.target, data.positive, data.schema_file, data.test_share, known, data.walk, keys)
 
 
 # --- servers and traffic ----------------------------------------------------------------------------------------------

@@ -6,9 +6,12 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
 from harness.analysis.vocabulary import suggestion
+from harness.backends.uri import FORGETFUL, split
+from harness.domain.model import Task
 from harness.domain.units import duration_text, share_text
 from harness.scenario.context import Context
 from harness.scenario.environment import FaultInput, LabelsInput, ServiceInput, TrafficInput
+from harness.scenario.files import header
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError, refuse
 from harness.scenario.quantities import (
     Count,
@@ -78,9 +81,9 @@ class DataInput(Input):
 
 
 class SourceInput(Input):
-    """Where a model comes from: trained in the run, named by an alias of the registry, or read from a file."""
+    """Where a model comes from: trained in the run, named in the registry, read from a file, or recorded answers."""
 
-    ONE_OF: ClassVar[tuple[str, ...]] = ("algorithm", "registered", "artifact")
+    ONE_OF: ClassVar[tuple[str, ...]] = ("algorithm", "registered", "artifact", "predictions")
 
     algorithm: Algorithm | None = Field(
         None, description="Train a model with this algorithm.", examples=["logistic_regression"]
@@ -96,10 +99,45 @@ class SourceInput(Input):
         description="Take a fitted model from a skops file, or from a pickle with --trust-pickle.",
         examples=["m.skops"],
     )
+    predictions: DataFile | None = Field(
+        None,
+        description="Answer what a model of any kind answered to the rows of the data set: a CSV or Parquet file.",
+        examples=["my_predictions.csv"],
+    )
+    key: Column | None = Field(
+        None, description="The column by which the predictions find the rows.", examples=["customer_id"]
+    )
+    column: Label | None = Field(
+        None, description="The column of the predictions: the label, or the value.", examples=["predicted"]
+    )
+    score: Label | None = Field(
+        None, description="Their column with the probability of the positive class.", examples=["probability"]
+    )
     duration: Duration = Field("0s", validate_default=True, description="How long this takes in virtual time.")
 
     def contradictions(self, context: Context) -> Iterable[At]:
-        """Parameters belong to an algorithm, and to this one."""
+        """Parameters belong to an algorithm, and to this one; key and columns to predictions, and to their file."""
+        yield from self._parameters(context)
+        columns = {"key": self.key, "column": self.column, "score": self.score}
+        if self.predictions is None:
+            for name, given in columns.items():
+                if given is not None:
+                    yield At((name,), ContradictionError("belongs with predictions; add that, or leave this out"))
+            return
+        for name in ("key", "column"):
+            if columns[name] is None:
+                yield At(("predictions",), ContradictionError(f"belongs with key and column; add {name}"))
+        if context.task is None:
+            yield At(("predictions",), ContradictionError("are of the rows of a data set; add model.data"))
+        if self.score is not None and context.task is Task.REGRESSION:
+            yield At(("score",), ContradictionError("is a probability, and this data set is for regression"))
+        known = header(self.predictions)
+        for name, given in columns.items():
+            if known is not None and given is not None and given not in known:
+                told = f"the predictions have no such column; {suggestion(given, known, 'their columns')}"
+                yield At((name,), WrongValueError(told))
+
+    def _parameters(self, context: Context) -> Iterable[At]:
         if self.params is None:
             return
         if self.algorithm is None:
@@ -250,3 +288,17 @@ class Document(Input):
     expect: Annotated[list[Expectation], AfterValidator(_no_repeats)] = Field(
         [], description="What must be true of the run for it to pass.", examples=[["outcome == rolled_back"]]
     )
+
+    def contradictions(self, context: Context) -> Iterable[At]:
+        """A registry that outlives the run keeps models, and recorded answers are none."""
+        if split(self.backends.registry)[0] == FORGETFUL:
+            return
+        for arm, source in (("stable", self.model.stable), ("candidate", self.model.candidate)):
+            if source.predictions is not None:
+                yield At(
+                    ("model", arm, "predictions"),
+                    ContradictionError(
+                        f"are no model that the registry {split(self.backends.registry)[0]} could keep and serve; "
+                        "leave backends.registry (or --registry) out, so that the run registers in memory"
+                    ),
+                )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.domain.event import InputColumn
 from harness.domain.fault import Fault, LabelDrift, Missing, Scale, Shift, Swap
-from harness.domain.model import ARMS, Role, Task, TrainedModel
+from harness.domain.model import ARMS, Role, Source, Task, TrainedModel
 from harness.drift import inject, quality
 from harness.drift.bins import Histograms, Numeric, binning
 from harness.errors import ArtifactError, InputError
@@ -472,12 +472,13 @@ def _answer(model: TrainedModel, rows: Any) -> Answered:
         values = np.asarray(estimator.predict(rows), dtype=np.float64).ravel()
         return Answered(values, values)
     place = [str(label) for label in estimator.classes_].index(model.classes[-1])
-    # scikit-learn's classifiers answer with the likeliest class, unless a threshold was tuned: then it must be asked.
+    # scikit-learn's classifiers answer with the likeliest class, unless a threshold was tuned: then it must be asked,
+    # as must what was recorded, in which any threshold may be.
     if hasattr(estimator, "predict_proba"):
         chances = estimator.predict_proba(rows)
         likeliest = chances.argmax(axis=1)
         scores = np.ascontiguousarray(chances[:, place], dtype=np.float64)
-        if not _thresholded(estimator):
+        if model.source is not Source.RECORDED and not _thresholded(estimator):
             return Answered(scores, (likeliest == place).astype(np.int64))
     predicted = (np.asarray(estimator.predict(rows)) == estimator.classes_[place]).astype(np.int64)
     if not hasattr(estimator, "predict_proba"):

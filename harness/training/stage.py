@@ -7,7 +7,16 @@ from typing import Final
 from harness.clock import is_virtual, now_ns, sleep_until
 from harness.data.split import Rows
 from harness.domain.event import Evaluated, ModelReady
-from harness.domain.model import ArtifactPlan, RegisteredPlan, Role, Source, Task, TrainedModel, TrainPlan
+from harness.domain.model import (
+    ArtifactPlan,
+    PredictionsPlan,
+    RegisteredPlan,
+    Role,
+    Source,
+    Task,
+    TrainedModel,
+    TrainPlan,
+)
 from harness.errors import DataError, InputError, NotRegistered
 from harness.protocols import Case, Registry, Tell
 from harness.seeds import stream
@@ -18,12 +27,13 @@ from harness.training.cache import ModelCache, shared, training_key
 from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
 from harness.training.fit import fit, unfitted
+from harness.training.recorded import recorded, remarks
 
 ROLES: Final = (Role.STABLE, Role.CANDIDATE)
 
 
 class Train:
-    """Trains the models, or takes them from a file or the registry; stable first, then the candidate.
+    """Trains the models, or takes them or their answers from a file, or the registry; stable first, then the candidate.
 
     On virtual time each takes its stated duration; on real time it takes what it takes. What the registry already names
     `stable` is in service: stable is taken from there, whatever the scenario would train.
@@ -40,13 +50,13 @@ class Train:
         self._registry = registry
         self._cache = cache if isinstance(cache, ModelCache) else shared(cache)
         self.notes: tuple[str, ...] = ()
-        """After `run`: what scikit-learn warned of while models were trained or read."""
+        """After `run`: what scikit-learn warned of while models were trained or read, and limits of recorded ones."""
 
     async def run(self, case: Case, tell: Tell) -> Case:
         """Answer with both models.
 
         Raises:
-            InputError: an algorithm, a parameter, a training fault or a model file cannot be used.
+            InputError: an algorithm, a parameter, a training fault, a model file or its predictions cannot be used.
             RegistryError: the registry lacks what a plan names.
         """
         models = dict(case.models)
@@ -70,6 +80,8 @@ class Train:
                     models[role] = _from_file(case, role, plan, notes)
                 case RegisteredPlan():
                     models[role] = await self._from_registry(case, role, plan)
+                case PredictionsPlan():
+                    models[role] = _by_look_up(case, role, plan, notes)
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
@@ -150,6 +162,13 @@ def _from_file(case: Case, role: Role, plan: ArtifactPlan, notes: list[str]) -> 
     scenario = case.scenario
     model = brought(artifact.load(Path(plan.path), notes, pickled=plan.pickled), scenario.model.name, role, plan.path)
     return check_fits(model, case.population, plan.path) if case.population else model
+
+
+def _by_look_up(case: Case, role: Role, plan: PredictionsPlan, notes: list[str]) -> TrainedModel:
+    model = recorded(plan, case.scenario.model.name, role, case.population)
+    if case.population:
+        notes += remarks(plan, role, model, case.population.rows, case.scenario.faults)
+    return model
 
 
 def _plain(population: object) -> tuple[str, ...]:

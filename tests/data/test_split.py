@@ -30,7 +30,7 @@ def test_every_row_is_on_one_side_in_order_and_classes_keep_their_share(target, 
         assert abs((held.target == label).sum() - share * target.count(label)) <= 1
     for side in (training, held):
         assert side.target.tolist() == [target[place] for place in side.rows["place"]]
-        assert side.rows.index.tolist() == list(range(len(side.rows)))
+        assert side.rows.index.tolist() == side.rows["place"].tolist(), "each row keeps its number in the data set"
         assert side.classes == ("No", "Yes")
 
 

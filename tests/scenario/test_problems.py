@@ -276,7 +276,27 @@ KINDS = {
     "two kinds of source": (
         "algorithm: random_forest",
         "algorithm: random_forest, ^registered: stable",
-        "model.candidate.registered stands beside algorithm; exactly one of algorithm, registered, artifact",
+        "model.candidate.registered stands beside algorithm; exactly one of algorithm, registered, artifact, pred",
+    ),
+    "a key without predictions": (
+        "algorithm: random_forest",
+        "algorithm: random_forest, ^key: charges",
+        "model.candidate.key belongs with predictions; add that, or leave this out",
+    ),
+    "predictions without a key": (
+        "{algorithm: logistic_regression, params: {C: 1.0}}",
+        "{^predictions: data/churn.csv, column: churn}",
+        "model.stable.predictions belongs with key and column; add key",
+    ),
+    "predictions with parameters": (
+        "{algorithm: logistic_regression, params: {C: 1.0}}",
+        "{predictions: data/churn.csv, key: charges, column: churn, ^params: {C: 1.0}}",
+        "model.stable.params belongs to algorithm; a model that is brought takes none",
+    ),
+    "a score that the predictions lack": (
+        "{algorithm: logistic_regression, params: {C: 1.0}}",
+        "{predictions: data/churn.csv, key: charges, column: churn, score: ^charge}",
+        "model.stable.score is charge; the predictions have no such column; ",
     ),
     "parameters of what is brought": (
         "{algorithm: logistic_regression, params: {C: 1.0}}",
