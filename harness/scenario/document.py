@@ -24,12 +24,12 @@ from harness.scenario.quantities import (
 from harness.scenario.words import (
     Algorithm,
     AnalysisRule,
+    Brought,
     Column,
     DataFile,
     Expectation,
     Gate,
     Label,
-    ModelFile,
     Name,
     Parameter,
     SchemaFile,
@@ -78,7 +78,7 @@ class DataInput(Input):
 
 
 class SourceInput(Input):
-    """Where a model comes from: trained in the run, named by an alias of the registry, or read from a file."""
+    """Where a model comes from: trained in the run, an alias of the registry, or brought from a file or MLflow."""
 
     ONE_OF: ClassVar[tuple[str, ...]] = ("algorithm", "registered", "artifact")
 
@@ -91,10 +91,10 @@ class SourceInput(Input):
     registered: Name | None = Field(
         None, description="Take the model that this alias of the registry names.", examples=["stable"]
     )
-    artifact: ModelFile | None = Field(
+    artifact: Brought | None = Field(
         None,
-        description="Take a fitted model from a skops file, or from a pickle with --trust-pickle.",
-        examples=["m.skops"],
+        description="Take a fitted model from a skops file (a pickle: with --trust-pickle), or from MLflow by its URI.",
+        examples=["m.skops", "models:/churn@stable"],
     )
     duration: Duration = Field("0s", validate_default=True, description="How long this takes in virtual time.")
 

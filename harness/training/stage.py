@@ -7,9 +7,9 @@ from typing import Final
 from harness.clock import is_virtual, now_ns, sleep_until
 from harness.data.split import Rows
 from harness.domain.event import Evaluated, ModelReady
-from harness.domain.model import ArtifactPlan, RegisteredPlan, Role, Source, Task, TrainedModel, TrainPlan
+from harness.domain.model import ArtifactPlan, RegisteredPlan, Role, Source, Task, TrainedModel, TrainPlan, UriPlan
 from harness.errors import DataError, InputError, NotRegistered
-from harness.protocols import Case, Registry, Tell
+from harness.protocols import Case, ModelStore, Registry, Tell
 from harness.seeds import stream
 from harness.training import artifact
 from harness.training.algorithms import effective
@@ -18,6 +18,7 @@ from harness.training.cache import ModelCache, shared, training_key
 from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
 from harness.training.fit import fit, unfitted
+from harness.training.stored import fetched, named
 
 ROLES: Final = (Role.STABLE, Role.CANDIDATE)
 
@@ -30,26 +31,33 @@ class Train:
 
     Args:
         registry: where models that an alias names come from.
+        store: where models that a URI names come from.
         cache: a folder in which trained models are kept from run to run, or a cache; None: no folder. Stages of one
             process with the same folder share what they have trained.
     """
 
     name = "train"
 
-    def __init__(self, registry: Registry | None = None, cache: Path | ModelCache | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        cache: Path | ModelCache | None = None,
+        store: ModelStore | None = None,
+    ) -> None:
         self._registry = registry
+        self._store = store
         self._cache = cache if isinstance(cache, ModelCache) else shared(cache)
         self.notes: tuple[str, ...] = ()
         """After `run`: what scikit-learn warned of while models were trained or read."""
 
     async def run(self, case: Case, tell: Tell) -> Case:
-        """Answer with both models.
+        """Answer with both models, and the revisions of those that a URI names as versions of this registry.
 
         Raises:
             InputError: an algorithm, a parameter, a training fault or a model file cannot be used.
             RegistryError: the registry lacks what a plan names.
         """
-        models = dict(case.models)
+        models, revisions = dict(case.models), dict(case.revisions)
         told: list[str] = []
         for role in ROLES:
             notes: list[str] = []
@@ -68,6 +76,12 @@ class Train:
                     models[role] = _from_file(case, role, plan, notes)
                 case RegisteredPlan():
                     models[role] = await self._from_registry(case, role, plan)
+                case UriPlan():
+                    found = await fetched(
+                        self._store, self._registry, case.scenario.model.name, role, plan.uri, case.population
+                    )
+                    models[role] = found.model
+                    revisions |= {role: found.revision} if found.revision else {}
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
@@ -80,13 +94,13 @@ class Train:
                 artifact_digest=model.artifact_digest,
                 data_digest=model.data_digest,
                 takes_ns=plan.duration_ns,
-                notes=tuple(notes),
+                notes=(*notes, *model.notes),
                 reused=reused,
             )
-            told += notes
+            told += [*notes, *model.notes]
         self.notes = tuple(told)
         _same_task(models[Role.STABLE], models[Role.CANDIDATE])
-        return case.having(models=models)
+        return case.having(models=models, revisions=revisions)
 
     def _train(self, case: Case, role: Role, plan: TrainPlan, notes: list[str]) -> tuple[TrainedModel, bool]:
         scenario = case.scenario
@@ -136,12 +150,7 @@ class Train:
         return model
 
     async def _from_registry(self, case: Case, role: Role, plan: RegisteredPlan) -> TrainedModel:
-        if self._registry is None:
-            raise InputError(f"model.{role} is to come from the registry, but there is none")
-        name = case.scenario.model.name
-        revision = await self._registry.resolve(name, plan.alias)
-        model = replace(await self._registry.load(revision), name=name, role=role, source=Source.REGISTERED)
-        return check_fits(model, case.population, str(revision)) if case.population else model
+        return await named(self._registry, case.scenario.model.name, role, plan.alias, case.population)
 
 
 def _from_file(case: Case, role: Role, plan: ArtifactPlan, notes: list[str]) -> TrainedModel:
