@@ -30,7 +30,7 @@ async def named(
 
 
 async def fetched(
-    store: ModelStore | None, registry: Registry | None, name: str, role: Role, uri: str, population: Population | None
+    store: ModelStore | None, registry: object, name: str, role: Role, uri: str, population: Population | None
 ) -> Fetched:
     """The model that a URI names.
 
