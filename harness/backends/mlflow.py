@@ -2,7 +2,7 @@
 
 Aliases and tags, no stages. Everything goes through a client with explicit run ids and an explicit URI: nothing here
 sets MLflow's process-wide state, and nothing is ever written to the current folder. Models are saved as skops archives,
-which hold no code (`harness.backends.mlflow_saved`). docs/backends.md tells what is kept where.
+which hold no code (`harness.backends.mlflow_models`). docs/backends.md tells what is kept where.
 """
 
 import functools
@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-from harness.backends.mlflow_saved import read, save
-from harness.backends.uri import SQLITE, ModelUri, ModelUriError, masked, model_uri
+from harness.backends.mlflow_models import DIGEST, Models, save
+from harness.backends.uri import SQLITE, masked
 from harness.clock import is_virtual, utc_now
 from harness.domain.model import Revision, TrainedModel
 from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError, Unreachable
@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 INTENT: Final = "harness.intent"
 RUN: Final = "harness.run"
-DIGEST: Final = "harness.artifact_digest"
 DATA: Final = "harness.data_digest"
 ALGORITHM: Final = "harness.algorithm"
 TASK: Final = "harness.task"
@@ -44,9 +43,7 @@ NO_ANSWER: Final = re.compile(
     r"failed with exception|too many 5\d\d error responses|\berror code 5\d\d\b|^5\d\d Server Error"
 )
 """How they say that a server, or what stands before it, could not be reached or could not answer."""
-ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
-MALFORMED: Final = "INVALID_PARAMETER_VALUE"
 
 QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
@@ -205,11 +202,11 @@ class _Kept:
 
     def __init__(self, uri: str) -> None:
         self._mlflow = Connection(uri)
-        self._pickles = False
+        self._models = Models(self._mlflow)
 
     def trust_pickles(self) -> None:
         """Load models saved as pickles too, which run what they hold; until this is called they are refused."""
-        self._pickles = True
+        self._models.pickles = True
 
     async def fetch(self, uri: str) -> Fetched:
         """The model that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``runs:/RUN_ID/PATH`` names.
@@ -218,85 +215,7 @@ class _Kept:
             NotRegistered: there is no such model, alias, version, run or folder.
             RegistryError: it cannot be loaded, or MLflow refused.
         """
-        return await self._mlflow.call(f"loading {uri}", lambda: self._fetch(uri))
-
-    def _fetch(self, uri: str) -> Fetched:
-        try:
-            named = model_uri(uri)
-        except ModelUriError as error:
-            raise RegistryError(f"{uri}: {error}") from None
-        if named.run:
-            return Fetched(self._of_run(named))
-        found = self._aliased(named.name, named.alias) if named.alias else self._numbered(named.name, named.version)
-        model = self._load(found, found.tags.get(DIGEST))
-        return Fetched(model, Revision(named.name, int(found.version), model.artifact_digest))
-
-    def _of_run(self, named: ModelUri) -> TrainedModel:
-        from mlflow.exceptions import MlflowException
-
-        self._mlflow.demand()
-        uri, lacking = f"runs:/{named.run}/{named.path}", f"run {named.run}"
-        try:
-            self._mlflow.client.get_run(named.run)
-            lacking = f"folder {named.path} among the artifacts of run {named.run}"
-            return self._downloaded(uri, named.path, uri)
-        except MlflowException as error:
-            if error.error_code not in (ABSENT, MALFORMED):
-                raise
-            raise NotRegistered(f"there is no {lacking} in MLflow at {self._mlflow.uri}") from None
-
-    def _model(self, name: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        self._mlflow.demand()
-        try:
-            return self._mlflow.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != ABSENT:
-                raise
-            raise NotRegistered(
-                f"MLflow at {self._mlflow.uri} holds no model {name!r}; register one first, or train it in this run"
-            ) from None
-
-    def _aliased(self, name: str, alias: str) -> Any:
-        """The version that an alias names."""
-        model = self._model(name)
-        if alias not in model.aliases:
-            known = ", ".join(sorted(model.aliases)) or "none"
-            raise NotRegistered(f"no version of {name} is called {alias!r} (aliases: {known}); set the alias first")
-        return self._mlflow.client.get_model_version(name, str(model.aliases[alias]))
-
-    def _numbered(self, name: str, number: int) -> Any:
-        """The version of a number."""
-        from mlflow.exceptions import MlflowException
-
-        self._model(name)
-        try:
-            return self._mlflow.client.get_model_version(name, str(number))
-        except MlflowException as error:
-            if error.error_code != ABSENT:
-                raise
-            raise NotRegistered(f"there is no {name}:{number} in MLflow at {self._mlflow.uri}") from None
-
-    def _load(self, version: Any, expected: str | None) -> TrainedModel:
-        """The model of a version, held against its digest where one was kept."""
-        where = f"{version.name}:{version.version}"
-        model = self._downloaded(version.source, version.name, where)
-        if expected and model.artifact_digest != expected:
-            raise RegistryError(
-                f"{where} is not what was registered: its artifact is {model.artifact_digest}, not {expected}; someone "
-                "has changed the file: register the model again"
-            )
-        return model
-
-    def _downloaded(self, source: str, name: str, where: str) -> TrainedModel:
-        from mlflow.artifacts import download_artifacts
-
-        with tempfile.TemporaryDirectory(prefix="harness-") as empty:
-            folder = download_artifacts(
-                artifact_uri=source, dst_path=empty, tracking_uri=self._mlflow.uri, registry_uri=self._mlflow.uri
-            )
-            return read(Path(folder), name, where, pickles=self._pickles)
+        return await self._mlflow.call(f"loading {uri}", lambda: self._models.fetch(uri))
 
 
 class MlflowTracker(_Kept):
@@ -370,7 +289,7 @@ class MlflowRegistry(_Kept):
                 refused.
         """
         return await self._mlflow.call(
-            f"loading {revision}", lambda: self._load(self._version(revision), revision.digest)
+            f"loading {revision}", lambda: self._models.load(self._version(revision), revision.digest)
         )
 
     # --- what blocks ---
@@ -412,14 +331,14 @@ class MlflowRegistry(_Kept):
                 raise
 
     def _resolve(self, name: str, alias: str) -> Revision:
-        found = self._aliased(name, alias)
+        found = self._models.aliased(name, alias)
         digest = found.tags.get(DIGEST)
         if digest is None:  # registered by others: what it is, is known once it is read
-            digest = self._load(found, None).artifact_digest
+            digest = self._models.load(found, None).artifact_digest
         return Revision(name, int(found.version), digest)
 
     def _version(self, revision: Revision) -> Any:
-        found = self._numbered(revision.name, revision.version)
+        found = self._models.numbered(revision.name, revision.version)
         kept = found.tags.get(DIGEST, revision.digest)
         if kept != revision.digest:
             raise RegistryError(f"{revision} is {kept}, not {revision.digest}; resolve it anew")
