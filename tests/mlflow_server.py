@@ -13,13 +13,14 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
-from tests import requires
+from tests import log_models, requires
 
 
 def client(uri: str) -> Any:
@@ -90,3 +91,27 @@ def mlflow_server(mlflow_process: str) -> str:
             asked.rename_experiment(experiment.experiment_id, f"past-{uuid.uuid4().hex}")
             asked.delete_experiment(experiment.experiment_id)
     return mlflow_process
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """An MLflow that others have filled, and their runs: skops, cloudpickle, plain artifacts."""
+
+    uri: str
+    runs: tuple[str, str, str]
+
+
+@pytest.fixture(scope="session")
+def their_mlflow(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Theirs:
+    folder = tmp_path_factory.mktemp("theirs")
+    shutil.copy(mlflow_template, folder / "store.db")
+    return logged(f"sqlite:///{folder}/store.db", folder)
+
+
+def logged(uri: str, folder: Path) -> Theirs:
+    done = subprocess.run(
+        [sys.executable, log_models.__file__, uri, folder], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    skops, pickled, plain = [line for line in done.stdout.split() if len(line) == 32]
+    return Theirs(uri, (skops, pickled, plain))
