@@ -28,7 +28,7 @@ def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
     """What a scenario may name: algorithms and their parameters, strategies and backends.
 
     Args:
-        quick: parameters are not checked, and scikit-learn need not be imported.
+        quick: parameters are not checked, nor that a model's URI has an MLflow to be asked; nothing heavy is imported.
         trust_pickle: a model file may be a pickle.
     """
     from harness.scenario import Catalog
@@ -47,7 +47,7 @@ def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
         tasks={word: algorithm.task for word, algorithm in ALGORITHMS.items()},
         parameters=None if quick else parameters,
         trust_pickle=trust_pickle,
-        keeps_models=keeps_models,
+        keeps_models=(lambda *_: True) if quick else keeps_models,
     )
 
 

@@ -19,7 +19,9 @@ overrides = click.option(
     help="Override a value of the scenario: rollout.steps.0.weight=20%. Repeatable.",
 )  # fmt: skip
 trust_pickle = click.option(
-    "--trust-pickle", is_flag=True, help="Load model files that are pickles; loading one runs whatever it holds."
+    "--trust-pickle",
+    is_flag=True,
+    help="Load models that are pickles, of files and MLflow; loading one runs whatever it holds.",
 )
 clock = click.option("--clock", type=click.Choice(["virtual", "real"]), help="Time to run on, instead of the file's.")
 registry = click.option(

@@ -139,6 +139,14 @@ def test_memory_can_never_know_an_alias(call: Call, write: Callable[..., Path]) 
     assert "--registry mlflow+sqlite:///PATH" in called.err
 
 
+def test_a_plan_needs_no_mlflow(call: Call, write: Callable[..., Path]) -> None:
+    path = write("artifact: models:/churn/3")
+    assert call("plan", path).code == 0
+    called = call("run", path)
+    assert called.code == 2
+    assert "--registry mlflow+sqlite:///PATH" in called.err
+
+
 # --- run --------------------------------------------------------------------------------------------------------------
 
 
