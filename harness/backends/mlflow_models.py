@@ -5,7 +5,8 @@ A model is a folder of MLflow's scikit-learn flavor: a file ``MLmodel``, and the
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -157,13 +158,18 @@ def _below(location: str, path: str) -> str:
 
 
 def save(model: TrainedModel, folder: Path) -> Path:
-    """Write a model as a skops archive, with what is known of it; the folder."""
+    """Write a model as a skops archive, with what is known of it; the folder.
+
+    Raises:
+        ArtifactError: a skops archive cannot hold it without types that are not known to be harmless.
+    """
     import mlflow.sklearn
+    from mlflow.exceptions import MlflowException
 
     from harness.training.algorithms import calm
     from harness.training.artifact import TRUSTED
 
-    with calm():
+    with calm(), _refusing(MlflowException):
         mlflow.sklearn.save_model(
             model.estimator,
             str(folder),
@@ -184,6 +190,18 @@ def save(model: TrainedModel, folder: Path) -> Path:
             },
         )
     return folder
+
+
+@contextmanager
+def _refusing(kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kind as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ArtifactError(
+            f"models are kept as skops, and this one cannot be: {reason}; build it of scikit-learn's own estimators, "
+            "or keep this run's models in memory (--registry memory:)"
+        ) from error
 
 
 def read(folder: Path, name: str, where: str, *, pickles: bool) -> TrainedModel:

@@ -5,10 +5,13 @@ import shutil
 import socket
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from harness.backends.mlflow import Connection
 from harness.clock import run_virtual
@@ -138,6 +141,18 @@ async def test_a_version_of_others_loads_if_it_holds_no_code(
     else:
         with pytest.raises(RegistryError, match="saved as cloudpickle, and only scikit-learn models saved by skops"):
             await registry(uri).resolve("theirs", "stable")
+
+
+class OwnClassifier(LogisticRegression):
+    """A type that nobody but its author knows, as a trusted pickle may bring it."""
+
+
+async def test_a_model_that_skops_cannot_hold_is_not_blamed_on_the_database(stores: Callable[[], str]) -> None:
+    rows = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
+    theirs = replace(sample_model(1), estimator=OwnClassifier().fit(rows, ["a", "a", "b", "b"]))
+    with pytest.raises(RegistryError, match=r"OwnClassifier.*build it of scikit-learn's own") as told:
+        await registry(stores()).register(theirs, "intent")
+    assert "mlflow db upgrade" not in str(told.value)
 
 
 async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
