@@ -7,7 +7,8 @@
     │   └── ArtifactError        a model file that cannot or must not be loaded
     ├── BackendError             something the run depends on failed: exit code 3
     │   ├── RegistryError
-    │   │   └── NotRegistered    there is no such model, alias or version
+    │   │   ├── NotRegistered    there is no such model, alias or version
+    │   │   └── Unreachable      it gave no answer, or none to us
     │   ├── RoutingError
     │   └── ServingError
     ├── Rejected                 a stage before deployment said no: the run ends `rejected`
@@ -78,6 +79,10 @@ class RegistryError(BackendError):
 
 class NotRegistered(RegistryError):
     """The model registry holds no such model, alias or version."""
+
+
+class Unreachable(RegistryError):
+    """The model registry gave no answer, or none to this user: what it holds is not known."""
 
 
 class RoutingError(BackendError):

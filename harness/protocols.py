@@ -94,6 +94,38 @@ class Notifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fetched:
+    """A model that was asked for by URI, and the registered version that it is, if it is one."""
+
+    model: TrainedModel
+    revision: Revision | None = None
+
+
+@runtime_checkable
+class ModelStore(Protocol):
+    """What a registry or a tracker may promise besides: models by URI, those too that others saved.
+
+    Optional: a backend without it is asked for no URI.
+    """
+
+    async def fetch(self, uri: str) -> Fetched:
+        """The model that a URI names; NotRegistered where there is none. Reading makes nothing."""
+        ...
+
+
+@runtime_checkable
+class PickleLoader(Protocol):
+    """What a registry or a tracker may promise besides: to load pickles, but only once it is told to.
+
+    Optional: a backend without it never loads any, or has a setting of its own.
+    """
+
+    def trust_pickles(self) -> None:
+        """The user trusts models that are pickles (``--trust-pickle``); until this is called they are refused."""
+        ...
+
+
 # --- serving ----------------------------------------------------------------------------------------------------------
 
 

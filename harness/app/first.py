@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.app.own import own_model
+from harness.backends.uri import is_uri
 from harness.domain.model import DataPlan, Role, Source, Task, TrainedModel
-from harness.errors import ArtifactError, DataError, InputError
+from harness.domain.scenario import Backends
+from harness.errors import DataError, InputError
 from harness.seeds import stream
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from harness.data.split import Rows
 
 SEED: Final = 7
+IN_MEMORY: Final = Backends()
 TEST_SHARE: Final = 0.25
 FEW_ROWS: Final = 40
 """With fewer, ten held-out rows or less would judge a model."""
@@ -63,28 +67,34 @@ class First:
     stable: Side
     candidate: Side
     own: str = ""
-    """The user's model file, as the scenario names it."""
+    """The user's model: a file, or a URI."""
+    pickled: bool = False
+    """It is a pickle, or may be one, and the user said --trust-pickle."""
+    backends: Backends = IN_MEMORY
+    """Where models are kept, and a URI is looked up."""
     notes: tuple[str, ...] = ()
     """What its user should know at once."""
 
 
 def first_scenario(
-    data: Path, target: str, model: Path | None = None, *, beside: Path, positive: str | None = None,
-    trust_pickle: bool = False,
+    data: Path, target: str, model: Path | str | None = None, *, beside: Path, positive: str | None = None,
+    trust_pickle: bool = False, backends: Backends = IN_MEMORY,
 ) -> First:  # fmt: skip
     """Look at a user's data, and model, and decide what their first scenario says.
 
     Args:
         data: CSV (also gzipped) or Parquet.
         target: the column to predict.
-        model: a fitted model; it becomes the candidate.
+        model: a fitted model, by its file or its URI in MLflow; it becomes the candidate.
         beside: the folder of the scenario; a model file is named relative to it.
         positive: the label that counts as positive; None: the likelier of the two is chosen.
         trust_pickle: the model may be a pickle, which is then loaded.
+        backends: where models are kept; a URI is looked up there.
 
     Raises:
         DataError: no first scenario can be made of these data; the message says what to do instead.
         ArtifactError: the model cannot be loaded, or does not answer these data.
+        BackendError: MLflow lacks the model, or cannot be asked.
     """
     from harness.data.first import quoted
     from harness.data.table import read_table
@@ -99,15 +109,17 @@ def first_scenario(
         stable, candidate = _two_trained(task, name, training, held)
         notes: tuple[str, ...] = ()
     else:
-        schema, training, held, own = _with_model(plan, frame, model, name, trust_pickle=trust_pickle)
+        own = own_model(model, name, backends, trust_pickle=trust_pickle)
+        schema, training, held, own = _with_model(plan, frame, str(model), own)
         stable = _trained(BASELINES[task], Role.STABLE, name, training, held)
-        words = relative(model, beside)
+        words = str(model) if is_uri(model) else relative(Path(model), beside)
         candidate = _side(f"artifact: {quoted(words)}", f"your {own.algorithm}", own, held)
         notes = _worse(stable, candidate, task)
     return First(
         name=name, rows=len(frame), held=len(held.rows), features=tuple(map(str, held.rows.columns)), task=task,
         target=target, positive=positive, because=because, schema=schema, stable=stable, candidate=candidate,
-        own=str(model) if model else "", notes=notes,
+        own=str(model) if model else "", pickled=trust_pickle and not str(model).lower().endswith(".skops"),
+        backends=backends, notes=notes,
     )  # fmt: skip
 
 
@@ -254,7 +266,7 @@ def _noise(model: TrainedModel, held: "Rows") -> float:
 
 
 def _with_model(
-    plan: DataPlan, frame: Any, path: Path, name: str, *, trust_pickle: bool
+    plan: DataPlan, frame: Any, where: str, own: TrainedModel
 ) -> tuple["Schema", "Rows", "Rows", TrainedModel]:
     """The user's model, and the rows that it can answer.
 
@@ -262,16 +274,15 @@ def _with_model(
     are tried, and the one stays with which the model answers better.
     """
     from harness.data.first import missing_words
-    from harness.training.brought import brought, check_fits
+    from harness.training.brought import check_fits
     from harness.training.evaluate import evaluate
 
-    own = brought(_loaded(path, trust_pickle=trust_pickle), name, Role.CANDIDATE, str(path))
     tried: list[tuple[float, int, tuple[Schema, Rows, Rows, TrainedModel]]] = []
     refused: list[InputError] = []
     for place, as_values in enumerate((False, True) if missing_words(frame) else (False,)):
         schema, training, held = _rows(plan, frame, own.features, words_are_values=as_values)
         try:
-            fitting = check_fits(own, held, str(path))
+            fitting = check_fits(own, held, where)
             score = loss(own.task, evaluate(fitting, held))
         except InputError as error:
             refused.append(error)
@@ -280,21 +291,6 @@ def _with_model(
     if not tried:
         raise refused[0]
     return min(tried, key=lambda each: each[:2])[2]
-
-
-def _loaded(path: Path, *, trust_pickle: bool) -> Any:
-    from harness.scenario.files import PICKLES
-    from harness.training import artifact
-
-    pickled = path.name.lower().endswith(PICKLES)
-    if pickled and not trust_pickle:
-        raise ArtifactError(
-            f"{path}: loading a pickle runs whatever it holds; save the model with skops.io.dump instead, "
-            "or say --trust-pickle where the file is your own"
-        )
-    if not pickled and path.suffix.lower() != ".skops":
-        raise ArtifactError(f"{path}: a model file ends in .skops (save the model with skops.io.dump)")
-    return artifact.load(path, pickled=pickled)
 
 
 def _worse(stable: Side, candidate: Side, task: Task) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.app.first import DEVIATIONS, SEED, TEST_SHARE, First, loss, relative
+from harness.backends.uri import SQLITE, split
 from harness.domain.model import Task
 from harness.errors import InputError
 
@@ -63,7 +64,8 @@ def refuse_existing(output: Path, *, force: bool) -> None:
 
 def scenario_text(first: First, data: Path, output: Path) -> str:
     """The scenario, commented; paths are relative to its file."""
-    return "\n".join([*_head(first, data), *_model(first, data, output), *_surroundings(), *_policy(first)]) + "\n"
+    parts = [_head(first, data), _model(first, data, output), _backends(first, output), _surroundings(), _policy(first)]
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _head(first: First, data: Path) -> Iterator[str]:
@@ -95,8 +97,8 @@ def _model(first: First, data: Path, output: Path) -> Iterator[str]:
     if first.own:
         yield "  # Your model is the candidate, against a plain baseline. Is it in service? Then swap the two lines."
         yield "  # Rows that it was trained on may be among the held-out ones: its figures here may flatter it."
-        if not first.own.lower().endswith(".skops"):
-            yield "  # The file is a pickle: run and check this scenario with --trust-pickle."
+        if first.pickled:
+            yield "  # It is loaded as a pickle, if it is one: run and check this scenario with --trust-pickle."
     else:
         yield "  # The better of two is the candidate. A model of your own: {artifact: model.skops}, by skops.io.dump."
     yield f"  stable:    {{{first.stable.words}}}   # {held}: {_figures(first.stable.metrics)}"
@@ -104,6 +106,27 @@ def _model(first: First, data: Path, output: Path) -> Iterator[str]:
     yield f"  # Each gate leaves room below what was measured {held}; a model that misses one is never deployed."
     yield "  gates:"
     yield from (f"    - {gate}" for gate in _gates(first))
+    yield ""
+
+
+def _backends(first: First, output: Path) -> Iterator[str]:
+    from harness.data.first import quoted
+
+    given = {
+        kind: value
+        for kind, value in (("registry", first.backends.registry), ("tracker", first.backends.tracker))
+        if split(value)[1]
+    }
+    if not given:
+        return
+    yield "# Where versions, aliases and training runs are kept. Once a run has promoted your model, the alias `stable`"
+    yield "# names it, and the next run rehearses against it."
+    yield "backends:"
+    for kind, value in given.items():
+        word, place = split(value)
+        if place.startswith(SQLITE):
+            place = SQLITE + relative(Path(place.removeprefix(SQLITE)), output.parent)
+        yield f"  {kind}: {quoted(f'{word}+{place}')}"
     yield ""
 
 

@@ -28,7 +28,7 @@ def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
     """What a scenario may name: algorithms and their parameters, strategies and backends.
 
     Args:
-        quick: parameters are not checked, and scikit-learn need not be imported.
+        quick: parameters are not checked, nor that a model's URI has an MLflow to be asked; nothing heavy is imported.
         trust_pickle: a model file may be a pickle.
     """
     from harness.scenario import Catalog
@@ -47,6 +47,7 @@ def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
         tasks={word: algorithm.task for word, algorithm in ALGORITHMS.items()},
         parameters=None if quick else parameters,
         trust_pickle=trust_pickle,
+        keeps_models=(lambda *_: True) if quick else keeps_models,
     )
 
 
@@ -67,16 +68,38 @@ def backend(kind: str, word: str) -> Any:
     return loaded
 
 
-def made(kind: str, named: str) -> Any:
+def made(kind: str, named: str, *, trust_pickle: bool = False) -> Any:
     """The registry or tracker that a scenario names: by a word, or by a URI that it is made with.
+
+    Args:
+        kind: registry or tracker.
+        named: by the scenario.
+        trust_pickle: it is told that models may be pickles, if it is one that can be told.
 
     Raises:
         BackendError: it is not installed, or cannot be loaded.
     """
     from harness.backends.uri import split
+    from harness.protocols import PickleLoader
 
     word, uri = split(named)
-    return backend(kind, word)(*((uri,) if uri else ()))
+    found = backend(kind, word)(*((uri,) if uri else ()))
+    if trust_pickle and isinstance(found, PickleLoader):
+        found.trust_pickles()
+    return found
+
+
+def keeps_models(kind: str, word: str) -> bool:
+    """Whether the backend of a kind and word can be asked for a model by URI."""
+    from harness.protocols import ModelStore
+
+    if word == "mlflow":  # without waiting for MLflow, or missing it
+        return True
+    try:
+        loaded = backend(kind, word)
+    except BackendError:
+        return False
+    return isinstance(loaded, type) and issubclass(loaded, ModelStore)
 
 
 def lacking(scenario: "Scenario") -> str:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.app.installed import lacking
+from harness.app.lookup import Lookup
 from harness.app.scenarios import timeline
 from harness.backends.uri import FORGETFUL
 from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
-from harness.domain.model import ARMS, ArtifactPlan, PredictionsPlan, RegisteredPlan, Role, TrainPlan
+from harness.domain.model import ARMS, ArtifactPlan, PredictionsPlan, RegisteredPlan, Role, TrainPlan, UriPlan
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Trace
 from harness.domain.units import duration_text
-from harness.errors import InputError, Problem, ScenarioError
+from harness.errors import BackendError, InputError, Problem, ScenarioError, Unreachable
 
 if TYPE_CHECKING:
     from harness.data.dataset import Dataset
@@ -41,7 +42,6 @@ class _Told:
     scenario: Scenario
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """On models."""
 
     def add(self, message: str, *key: str | int) -> None:
         from harness.scenario import place_in
@@ -54,7 +54,9 @@ class _Told:
         """What is wrong inside is told at this key, and the next check goes on."""
         try:
             yield
-        except InputError as error:
+        except Unreachable as error:  # a server that is down now may be up when the scenario is run
+            self.notes.append(f"{'.'.join(map(str, key))} was not looked up: {error}")
+        except (InputError, BackendError) as error:
             self.add(str(error), *key)
 
 
@@ -79,9 +81,11 @@ def check_references(scenario: Scenario) -> Findings:
                 training, held = data.split(scenario.seed)
     if held:
         _drifts(scenario, held, told)
+    lack = lacking(scenario)
+    lookup = None if lack else Lookup(scenario.backends, scenario.model.trust_pickle)
     for role in ARMS:
         found += _model(scenario, role, training, held, told)
-    lack = lacking(scenario)
+        found += _stored(scenario, role, lookup, held, told)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
     notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
@@ -157,13 +161,26 @@ def _model(scenario: Scenario, role: Role, training: "Rows | None", held: "Rows 
                 model = recorded(plan, scenario.model.name, role, held)
                 told.notes += remarks(plan, role, model, held.rows, scenario.faults)
                 yield f"{role} is looked up in {Path(plan.path).name}"
-            case RegisteredPlan(alias=alias) if scenario.backends.registry == FORGETFUL:
+
+
+def _stored(scenario: Scenario, role: Role, lookup: Lookup | None, held: "Rows | None", told: _Told) -> Iterator[str]:
+    """What a registry or tracker holds; without MLflow it cannot be asked, which a note says."""
+    plan, name = scenario.model.of(role), scenario.model.name
+    if isinstance(plan, RegisteredPlan):
+        with told.at("model", role.value, "registered"):
+            if scenario.backends.registry == FORGETFUL:
                 raise InputError(
-                    f"{role} is to be what the alias {alias} names, but the registry {FORGETFUL} begins every run "
-                    "empty; train the model here, or name a file with artifact"
+                    f"{role} is to be what the alias {plan.alias} names, but the registry {FORGETFUL} begins every run "
+                    "empty, and models are looked up before the run registers any; train the model here, name a file "
+                    "with artifact, or name a registry that outlives a run: --registry mlflow+sqlite:///PATH"
                 )
-            case RegisteredPlan(alias=alias):
-                yield f"{role} is what the alias {alias} names"
+            if lookup:
+                model = lookup.model(plan, name, role, held)
+                yield f"{role} is what the alias {plan.alias} of {name} names: {model.algorithm}"
+    elif isinstance(plan, UriPlan) and lookup:
+        with told.at("model", role.value, "artifact"):
+            model = lookup.model(plan, name, role, held)
+            yield f"{role} loads from {plan.uri}: {model.algorithm}"
 
 
 def _given(params: Mapping[str, object]) -> str:

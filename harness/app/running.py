@@ -84,18 +84,20 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     from harness.protocols import Stage
     from harness.strategies import STRATEGIES
     from harness.training.stage import Evaluate, Train
+    from harness.training.stored import model_store
 
     # Read here, where the run has not begun: a recording that cannot be used costs no training.
     arrivals.of(scenario.traffic)
-    words = scenario.backends
-    registry = options.registry or made("registry", words.registry)
+    words, trust = scenario.backends, scenario.model.trust_pickle
+    registry = options.registry or made("registry", words.registry, trust_pickle=trust)
+    tracker = options.tracker or made("tracker", words.tracker, trust_pickle=trust)
     platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
     cache = options.reports / ".cache" / "models" if options.cache else None
-    stages: list[Stage] = [Train(registry, cache), Evaluate()]
+    stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
     return Parts(
         stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
-        tracker=options.tracker or made("tracker", words.tracker),
+        tracker=tracker,
         platform=platform,
         metrics=backend("metrics", words.metrics)(platform),
         machine=STRATEGIES[scenario.rollout.strategy](

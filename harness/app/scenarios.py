@@ -24,7 +24,7 @@ def load_scenario(
         overrides: ``PATH=VALUE`` each, as after ``--set``.
         seed: instead of the file's.
         clock: ``virtual`` or ``real``, instead of the file's.
-        quick: leave the parameters of algorithms unchecked.
+        quick: leave the parameters of algorithms unchecked, and whether there is an MLflow for a model's URI.
         trust_pickle: let model files be pickles; loading one runs whatever it holds.
 
     Raises:

@@ -2,34 +2,34 @@
 
 Aliases and tags, no stages. Everything goes through a client with explicit run ids and an explicit URI: nothing here
 sets MLflow's process-wide state, and nothing is ever written to the current folder. Models are saved as skops archives,
-which hold no code. docs/backends.md tells what is kept where.
+which hold no code (`harness.backends.mlflow_models`). docs/backends.md tells what is kept where.
 """
 
 import functools
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
 
+from harness.backends.mlflow_models import DIGEST, Models, save
 from harness.backends.uri import SQLITE, masked
 from harness.clock import is_virtual, utc_now
-from harness.domain.model import Revision, Role, Source, Task, TrainedModel
-from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError
-from harness.protocols import IntentId
+from harness.domain.model import Revision, Source, TrainedModel
+from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError, Unreachable
+from harness.protocols import Fetched, IntentId
 
 T = TypeVar("T")
 
 INTENT: Final = "harness.intent"
 RUN: Final = "harness.run"
-DIGEST: Final = "harness.artifact_digest"
 DATA: Final = "harness.data_digest"
 ALGORITHM: Final = "harness.algorithm"
 TASK: Final = "harness.task"
@@ -37,11 +37,12 @@ ROLE: Final = "harness.role"
 
 FOLDER: Final = "model"
 """Where a run keeps the model among its artifacts."""
-PACKAGES: Final = ("scikit-learn", "skops", "numpy", "pandas")
-"""What a saved model needs; named, because MLflow takes 13 s to find it out by itself."""
 REFUSED: Final = re.compile(r"\b(?:error code|status code|HTTP code|HTTP) (401|403)\b|^(?:401|403) Client Error")
 """How MLflow's client and requests say that a server wants other credentials; bare digits may be of a port or an id."""
-ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
+NO_ANSWER: Final = re.compile(
+    r"failed with exception|too many 5\d\d error responses|\berror code 5\d\d\b|^5\d\d Server Error"
+)
+"""How they say that a server, or what stands before it, could not be reached or could not answer."""
 EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 
 QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -86,6 +87,18 @@ class Connection:
         """Where artifacts go: a folder beside the SQLite file; a server decides for itself."""
         return self.database.with_name(f"{self.database.stem}-artifacts").as_uri() if self.database else None
 
+    def demand(self) -> None:
+        """Before anything is read: MLflow itself would make an SQLite file, or fill an empty one.
+
+        Raises:
+            NotRegistered: there is no such database, or nothing of MLflow in it.
+        """
+        if self.database and "client" not in vars(self) and not _holds_mlflow(self.database):
+            raise NotRegistered(
+                f"MLflow at {self.uri}: there is no such database yet, so it holds no model; check its path, "
+                "or let a run that trains its models make it"
+            )
+
     async def call(self, doing: str, work: Callable[[], T]) -> T:
         """Do something that blocks; off the event loop on real time, inline on virtual time, which stands still.
 
@@ -114,10 +127,9 @@ class Connection:
             raise
         except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
             reason = " ".join(str(error).split())[:400] or type(error).__name__
+            kind = RegistryError if self.database or not _unanswered(error) else Unreachable
             # The cause may quote what was sent: it is left out of the chain.
-            raise RegistryError(
-                masked(f"MLflow at {self.uri}: {doing} failed: {reason}; {self._remedy(error)}")
-            ) from None
+            raise kind(masked(f"MLflow at {self.uri}: {doing} failed: {reason}; {self._remedy(error)}")) from None
 
     def _remedy(self, error: Exception) -> str:
         if self.database:
@@ -178,8 +190,8 @@ class Connection:
         return run
 
 
-class MlflowTracker:
-    """Keeps training runs as runs of MLflow, in an experiment of the model's name.
+class _Kept:
+    """What registry and tracker have in common: one MLflow, and the models in it by URI, whoever saved them.
 
     Args:
         uri: ``sqlite:///`` and an absolute path, or ``http(s)://HOST[:PORT]``.
@@ -190,6 +202,31 @@ class MlflowTracker:
 
     def __init__(self, uri: str) -> None:
         self._mlflow = Connection(uri)
+        self._models = Models(self._mlflow)
+
+    def trust_pickles(self) -> None:
+        """Load models saved as pickles too, which run what they hold; until this is called they are refused."""
+        self._models.pickles = True
+
+    async def fetch(self, uri: str) -> Fetched:
+        """The model that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``runs:/RUN_ID/PATH`` names.
+
+        Raises:
+            NotRegistered: there is no such model, alias, version, run or folder.
+            RegistryError: it cannot be loaded, or MLflow refused.
+        """
+        return await self._mlflow.call(f"loading {uri}", lambda: self._models.fetch(uri))
+
+
+class MlflowTracker(_Kept):
+    """Keeps training runs as runs of MLflow, in an experiment of the model's name.
+
+    Args:
+        uri: ``sqlite:///`` and an absolute path, or ``http(s)://HOST[:PORT]``.
+
+    Raises:
+        BackendError: MLflow is not installed.
+    """
 
     async def record(self, model: TrainedModel, intent: IntentId) -> None:
         """Keep what is known of a training run; the same intent twice is one run.
@@ -200,11 +237,12 @@ class MlflowTracker:
         await self._mlflow.call("recording a training run", lambda: self._mlflow.keep(model, intent, finish=True))
 
 
-class MlflowRegistry:
+class MlflowRegistry(_Kept):
     """Versions of models and their aliases in MLflow's model registry.
 
     A version's run is the training run of the same rehearsal, if a tracker recorded it in the same MLflow; else it has
-    one of its own. Versions that others registered can be resolved and loaded too, if they are saved by skops.
+    one of its own. Versions that others registered can be resolved and loaded too, if they are saved by skops, or are
+    pickles that the user trusts.
 
     Args:
         uri: ``sqlite:///`` and an absolute path, or ``http(s)://HOST[:PORT]``.
@@ -212,9 +250,6 @@ class MlflowRegistry:
     Raises:
         BackendError: MLflow is not installed.
     """
-
-    def __init__(self, uri: str) -> None:
-        self._mlflow = Connection(uri)
 
     async def register(self, model: TrainedModel, intent: IntentId) -> Revision:
         """Add a version; the same intent twice is one version.
@@ -258,7 +293,9 @@ class MlflowRegistry:
             RegistryError: there is no such version, its artifact is damaged or not what was registered, or MLflow
                 refused.
         """
-        return await self._mlflow.call(f"loading {revision}", lambda: self._load(self._version(revision), revision))
+        return await self._mlflow.call(
+            f"loading {revision}", lambda: self._models.load(self._version(revision), revision.digest)
+        )
 
     # --- what blocks ---
 
@@ -278,7 +315,7 @@ class MlflowRegistry:
         tracked = self._mlflow.run_with(experiment, {DIGEST: model.artifact_digest, RUN: _rehearsal(intent)})
         run = tracked or self._mlflow.keep(model, intent, finish=False)
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-            client.log_artifacts(run.info.run_id, str(_saved(model, Path(folder, FOLDER))), FOLDER)
+            client.log_artifacts(run.info.run_id, str(save(model, Path(folder, FOLDER))), FOLDER)
         if run.info.status != "FINISHED":
             client.set_terminated(run.info.run_id)
         made = client.create_model_version(
@@ -299,131 +336,21 @@ class MlflowRegistry:
                 raise
 
     def _resolve(self, name: str, alias: str) -> Revision:
-        model = self._model(name)
-        if alias not in model.aliases:
-            known = ", ".join(sorted(model.aliases)) or "none"
-            raise NotRegistered(f"no version of {name} is called {alias!r} (aliases: {known}); set the alias first")
-        found = self._mlflow.client.get_model_version(name, str(model.aliases[alias]))
+        found = self._models.aliased(name, alias)
         digest = found.tags.get(DIGEST)
         if digest is None:  # registered by others: what it is, is known once it is read
-            digest = self._load(found, None).artifact_digest
+            digest = self._models.load(found, None).artifact_digest
         return Revision(name, int(found.version), digest)
 
-    def _model(self, name: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._mlflow.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != ABSENT:
-                raise
-            raise NotRegistered(
-                f"MLflow at {self._mlflow.uri} holds no model {name!r}; register one first, or train it in this run"
-            ) from None
-
     def _version(self, revision: Revision) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        self._model(revision.name)
-        try:
-            found = self._mlflow.client.get_model_version(revision.name, str(revision.version))
-        except MlflowException as error:
-            if error.error_code != ABSENT:
-                raise
-            raise NotRegistered(f"there is no {revision} in MLflow at {self._mlflow.uri}") from None
+        found = self._models.numbered(revision.name, revision.version)
         kept = found.tags.get(DIGEST, revision.digest)
         if kept != revision.digest:
             raise RegistryError(f"{revision} is {kept}, not {revision.digest}; resolve it anew")
         return found
 
-    def _load(self, version: Any, expected: Revision | None) -> TrainedModel:
-        from mlflow.artifacts import download_artifacts
-        from mlflow.models import Model
-
-        from harness.training import artifact
-        from harness.training.brought import brought
-        from harness.training.digest import model_digest
-
-        where = f"{version.name}:{version.version}"
-        with tempfile.TemporaryDirectory(prefix="harness-") as empty:
-            folder = Path(
-                download_artifacts(
-                    artifact_uri=version.source,
-                    dst_path=empty,
-                    tracking_uri=self._mlflow.uri,
-                    registry_uri=self._mlflow.uri,
-                )
-            )
-            saved = Model.load(str(folder))
-            estimator = artifact.load(folder / _archive(saved.flavors, where))
-        digest = model_digest(estimator)
-        if expected and digest != expected.digest:
-            raise RegistryError(
-                f"{where} is not what was registered: its artifact is {digest}, not {expected.digest}; someone has "
-                "changed the file: register the model again"
-            )
-        known = (saved.metadata or {}).get("harness")
-        if known is None:
-            return brought(estimator, version.name, Role.STABLE, where)
-        return TrainedModel(
-            name=version.name,
-            role=Role(known["role"]),
-            source=Source.REGISTERED,
-            algorithm=known["algorithm"],
-            params=known["params"],
-            estimator=estimator,
-            task=Task(known["task"]),
-            features=tuple(known["features"]),
-            classes=tuple(known["classes"]),
-            artifact_digest=digest,
-            data_digest=known["data_digest"],
-            metrics=known["metrics"],
-        )
-
 
 # --- what is kept of a model ------------------------------------------------------------------------------------------
-
-
-def _saved(model: TrainedModel, folder: Path) -> Path:
-    """The folder with the model in it, as MLflow's scikit-learn flavor."""
-    import mlflow.sklearn
-
-    from harness.training.algorithms import calm
-    from harness.training.artifact import TRUSTED
-
-    with calm():
-        mlflow.sklearn.save_model(
-            model.estimator,
-            str(folder),
-            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-            skops_trusted_types=sorted(TRUSTED),
-            pip_requirements=[f"{name}=={installed_version(name)}" for name in PACKAGES],
-            metadata={
-                "harness": {
-                    "role": model.role.value,
-                    "algorithm": model.algorithm,
-                    "params": dict(model.params),
-                    "task": model.task.value,
-                    "features": list(model.features),
-                    "classes": list(model.classes),
-                    "data_digest": model.data_digest,
-                    "metrics": {name: float(value) for name, value in model.metrics.items()},
-                }
-            },
-        )
-    return folder
-
-
-def _archive(flavors: Mapping[str, Any], where: str) -> str:
-    """The name of the skops file in a saved model's folder; what would run code when it is read is refused."""
-    flavor = flavors.get("sklearn", {})
-    if flavor.get("serialization_format") != "skops":
-        kept = flavor.get("serialization_format") or f"the flavors {', '.join(flavors)}"
-        raise RegistryError(
-            f"{where} is saved as {kept}, and only scikit-learn models saved by skops are loaded; log it with "
-            'mlflow.sklearn.log_model(..., serialization_format="skops")'
-        )
-    return Path(flavor["pickled_model"]).name  # MLflow's name for the file, whatever is in it
 
 
 def _tags(model: TrainedModel, intent: IntentId) -> dict[str, str]:
@@ -444,6 +371,28 @@ def _rehearsal(intent: IntentId) -> str:
 
 def _quoted(value: str) -> str:
     return f'"{value}"' if "'" in value else f"'{value}'"
+
+
+def _holds_mlflow(path: Path) -> bool:
+    """Whether there are tables of MLflow in an SQLite file; of one that cannot be read MLflow says why."""
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as found:
+            return found.execute("SELECT 1 FROM sqlite_master WHERE name = 'registered_models'").fetchone() is not None
+    except sqlite3.Error:
+        return True
+
+
+def _unanswered(error: BaseException | None) -> bool:
+    """Whether a server gave no answer, or none to this user: nothing came back, 401, 403, or an error of its own."""
+    from requests import RequestException
+
+    while error is not None:
+        if isinstance(error, RequestException) or NO_ANSWER.search(str(error)) or REFUSED.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _import() -> None:

@@ -6,6 +6,7 @@ Secrets have no place in a URI: it stands in scenario files, logs and reports. T
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,60 @@ MLFLOW_FORMS: Final = "mlflow+sqlite:///PATH, mlflow+http://HOST[:PORT] or mlflo
 PATTERN: Final = r"^([a-z0-9_]+\+[a-z]+://\S+|[a-z0-9_]+:)$"
 SECRETS: Final = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """Variables whose values are never shown."""
+
+
+MODEL_FORMS: Final = "models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID/PATH"
+NO_STORE: Final = (
+    "it is read from MLflow, and neither the registry nor the tracker is one; "
+    "say --registry mlflow+sqlite:///PATH, or mlflow+http://HOST[:PORT]"
+)
+_MODEL: Final = re.compile(
+    r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[\w.-]+)|/(?P<version>[1-9]\d*))|runs:/(?P<run>\w[\w-]*)/(?P<path>[^?#%]+)",
+    re.ASCII,
+)
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(?:models|runs):", re.ASCII)
+
+
+class ModelUriError(ValueError):
+    """Not the URI of a model; the message says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUri:
+    """A model in MLflow: a registered version, by its number or by an alias; or a folder of a run's artifacts."""
+
+    name: str = ""
+    alias: str = ""
+    version: int = 0
+    run: str = ""
+    path: str = ""
+
+
+def is_uri(value: object) -> bool:
+    """Whether a user means a URI, not a file: it begins with a scheme (a drive's letter is none).
+
+    >>> is_uri("models:/churn@stable"), is_uri("s3://bucket/model"), is_uri("models/churn.skops"), is_uri("C:/m.skops")
+    (True, True, False, False)
+    """
+    return isinstance(value, str) and _SCHEME.match(value) is not None
+
+
+def model_uri(value: str) -> ModelUri:
+    """What a model's URI names.
+
+    Raises:
+        ModelUriError: it has none of the shapes that there are.
+
+    >>> model_uri("models:/churn@stable").alias, model_uri("models:/churn/3").version
+    ('stable', 3)
+    >>> model_uri("runs:/0a1b2c/model").path
+    'model'
+    """
+    found = _MODEL.fullmatch(value)
+    if not found or not set((found["path"] or "").split("/")).isdisjoint({".", ".."}):
+        raise ModelUriError(f"a model in MLflow is {MODEL_FORMS}")
+    parts = {name: part for name, part in found.groupdict().items() if part}
+    return ModelUri(**{**parts, "version": int(parts.get("version", 0))})  # type: ignore[arg-type]
 
 
 class BackendUriError(ValueError):

@@ -33,8 +33,9 @@ def check(
 ) -> int:
     """Validate scenarios, and what they refer to, without running them.
 
-    Reads each file, its data and their schema, and its model files; tries every algorithm with its parameters, and
-    every drift on the data. Tells every problem with its place. Exit code 2 where there is any.
+    Reads each file, its data and their schema, its model files, and the models that it names in a registry; tries every
+    algorithm with its parameters, and every drift on the data. Makes nothing. Tells every problem with its place. Exit
+    code 2 where there is any.
     """
     from harness import app
     from harness.cli import ci

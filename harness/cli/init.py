@@ -11,22 +11,27 @@ from harness.cli import options
     epilog="""\b
 Examples:
   harness init --data customers.csv --target churned
-  harness init --data houses.parquet --target price --model model.skops --output scenarios/price.yaml"""
+  harness init --data houses.parquet --target price --model model.skops --output scenarios/price.yaml
+  harness init --data houses.csv --target price --model models:/price@champion --registry mlflow+http://localhost:5000"""
 )
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path), metavar="FILE", help="CSV (also .gz) or Parquet."
 )
 @click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="A fitted model: the candidate.")
+@click.option(
+    "--model", type=click.Path(), metavar="FILE|URI",
+    help="A fitted model: the candidate. In MLflow: models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID/PATH.",
+)  # fmt: skip
 @click.option("--positive", metavar="LABEL", help="The label that counts as positive (default: chosen, and said).")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Default: DATA's name .yaml, here."
 )
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @options.trust_pickle
+@options.backend_flags
 def init(
-    data: Path, target: str, model: Path | None, positive: str | None, output: Path | None, force: bool,
-    trust_pickle: bool,
+    data: Path, target: str, model: str | None, positive: str | None, output: Path | None, force: bool,
+    trust_pickle: bool, registry: str | None, tracker: str | None,
 ) -> None:  # fmt: skip
     """Write a first scenario, and the schema of its data, that runs at once.
 
@@ -39,7 +44,10 @@ def init(
 
     output = output or Path(f"{scenario_name(data)}.yaml")
     refuse_existing(output, force=force)
-    first = first_scenario(data, target, model, beside=output.parent, positive=positive, trust_pickle=trust_pickle)
+    first = first_scenario(
+        data, target, model, beside=output.parent, positive=positive, trust_pickle=trust_pickle,
+        backends=options.backends(registry, tracker),
+    )  # fmt: skip
     scenario, schema = write(first, data, output, force=force)
     click.echo(f"{scenario}: {first.because}")
     click.echo(f"  stable {first.stable.label}, candidate {first.candidate.label}; schema of the data: {schema}")

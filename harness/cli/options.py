@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.domain.scenario import Backends
 from harness.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -18,7 +19,9 @@ overrides = click.option(
     help="Override a value of the scenario: rollout.steps.0.weight=20%. Repeatable.",
 )  # fmt: skip
 trust_pickle = click.option(
-    "--trust-pickle", is_flag=True, help="Load model files that are pickles; loading one runs whatever it holds."
+    "--trust-pickle",
+    is_flag=True,
+    help="Load models that are pickles, of files and MLflow; loading one runs whatever it holds.",
 )
 clock = click.option("--clock", type=click.Choice(["virtual", "real"]), help="Time to run on, instead of the file's.")
 registry = click.option(
@@ -63,19 +66,28 @@ def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def backends(registry: str | None, tracker: str | None) -> Backends:
+    """The backends that the flags name; their paths are relative to this folder."""
+    given = {"registry": registry, "tracker": tracker}
+    return Backends(**{kind: _normal(kind, value) for kind, value in given.items() if value is not None})
+
+
 def with_backends(overrides: Sequence[str], registry: str | None, tracker: str | None) -> list[str]:
     """The overrides, and those that the flags of the backends amount to; their paths are relative to this folder."""
-    from harness.backends.uri import BackendUriError, masked, normal
-
     told = list(overrides)
     for kind, value in (("registry", registry), ("tracker", tracker)):
-        if value is None:
-            continue
-        try:
-            told.append(f"backends.{kind}={json.dumps(normal(value, Path.cwd()))}")
-        except BackendUriError as error:
-            raise InputError(f"--{kind} is {masked(value)}; {error}") from None
+        if value is not None:
+            told.append(f"backends.{kind}={json.dumps(_normal(kind, value))}")
     return told
+
+
+def _normal(kind: str, value: str) -> str:
+    from harness.backends.uri import BackendUriError, masked, normal
+
+    try:
+        return normal(value, Path.cwd())
+    except BackendUriError as error:
+        raise InputError(f"--{kind} is {masked(value)}; {error}") from None
 
 
 scenario_flags = all_of(seed, overrides)

@@ -172,6 +172,7 @@ class Resolved(Event):
 
     role: Role
     alias: str
+    """The alias that named it, or the URI that did."""
     name: str
     version: int
     digest: str

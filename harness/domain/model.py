@@ -83,6 +83,8 @@ class TrainedModel:
     data_digest: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     """On the held-out rows, by metric name; empty until evaluated."""
+    notes: tuple[str, ...] = ()
+    """What a registry noticed as it read the model: another version of scikit-learn wrote it, it is a pickle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,15 @@ class PredictionsPlan:
     duration_ns: int = 0
 
 
-ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan
+@dataclass(frozen=True, slots=True)
+class UriPlan:
+    """Take the model that a URI names in the registry, or failing that the tracker, whoever saved it there."""
+
+    uri: str
+    duration_ns: int = 0
+
+
+ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan | UriPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +183,8 @@ class ModelPlan:
     candidate: ModelSource
     data: DataPlan | None
     gates: tuple[Rule, ...] = ()
+    trust_pickle: bool = False
+    """The user has said that models may be pickles, which run what they hold when they are loaded."""
 
     def of(self, role: Role) -> ModelSource:
         """The source of the model in that role."""

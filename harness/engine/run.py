@@ -266,7 +266,8 @@ class Lifecycle:
         executor = self.executor
         model = replace(executor.scenario.model, candidate=newer.candidate)
         scenario = replace(executor.scenario, model=model, faults=newer.faults)
-        case = self.case.having(scenario=scenario, models=self._champion())
+        stable = {Role.STABLE: self._home_revision()}
+        case = self.case.having(scenario=scenario, models=self._champion(), revisions=stable)
         for stage in executor.parts.stages:
             if stage.name == "validate":
                 continue
@@ -276,9 +277,7 @@ class Lifecycle:
             async with self._stage("gate"):
                 gate(executor, case)
         async with self._stage("register"):
-            case = await register(
-                executor, case.having(revisions={Role.STABLE: self._home_revision()}), (Role.CANDIDATE,)
-            )
+            case = await register(executor, case, (Role.CANDIDATE,))
         return case.having(scenario=executor.scenario)
 
     async def _succeed(self, case: Case, injected: tuple[Fault, ...], *, adopt: bool) -> None:

@@ -2,7 +2,7 @@
 
 from harness.analysis.measure import judge_gate
 from harness.domain.event import AliasRemoved, AliasSet, GateChecked, Marked, Registered, Resolved, Tracked
-from harness.domain.model import ARMS, RegisteredPlan, Revision, Role, Source
+from harness.domain.model import ARMS, RegisteredPlan, Revision, Role, Source, UriPlan
 from harness.engine.executor import Executor
 from harness.errors import RegistryError, Rejected
 from harness.protocols import Case
@@ -32,6 +32,11 @@ async def register(executor: Executor, case: Case, roles: tuple[Role, ...] = ARM
 async def _revision(executor: Executor, case: Case, role: Role) -> Revision:
     model, registry = case.models[role], executor.parts.registry
     plan = case.scenario.model.of(role)
+    if role in case.revisions:  # a URI named this version
+        revision = case.revisions[role]
+        label = plan.uri if isinstance(plan, UriPlan) else str(revision)
+        executor.tell(Resolved, role, label, revision.name, revision.version, revision.digest)
+        return revision
     if model.source is Source.REGISTERED:
         named = plan.alias if isinstance(plan, RegisteredPlan) else role.value
         revision = await registry.resolve(model.name, named)

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from harness.domain.model import Task
 
 
+def _is_mlflow(_kind: str, word: str) -> bool:
+    return word == "mlflow"
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The words of what is installed; whoever assembles the program fills it."""
@@ -21,6 +25,9 @@ class Catalog:
 
     trust_pickle: bool = False
     """Whether a model file may be a pickle, which runs what it holds when it is loaded."""
+
+    keeps_models: Callable[[str, str], bool] = _is_mlflow
+    """Whether the backend of a kind and word can be asked for a model by URI."""
 
     def backend_words(self, kind: str) -> tuple[str, ...]:
         """The words of a kind of backend, sorted."""

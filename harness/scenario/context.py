@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.analysis.vocabulary import METRICS, QUALITY
+from harness.backends.uri import split
 from harness.domain.model import ARMS, Role, Task
 from harness.domain.quantity import duration_ns
 from harness.domain.service import Service
@@ -41,6 +42,8 @@ class Context:
     """The data set's columns; None where they cannot be known without reading it."""
     target: str | None = None
     replicas: Mapping[Role, int] = field(default_factory=dict)
+    keepers: Mapping[str, str] = field(default_factory=dict)
+    """The registry and the tracker, by their words: one of them may be asked for a model by URI."""
     quality_rule: str = ""
     """Path of the first rule, of analysis or expectation, that rests on true answers."""
 
@@ -69,6 +72,7 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
         columns=columns,
         target=target.text if isinstance(target, Scalar) else None,
         replicas={role: _replicas(root, role) for role in ARMS},
+        keepers={kind: _word(_at(root, "backends", kind)) for kind in ("registry", "tracker")},
         quality_rule=next(_quality_rules(root), ""),
     )
 
@@ -99,6 +103,10 @@ def _duration(node: Node | None, default: int) -> int:
         return duration_ns(node.text) if isinstance(node, Scalar) else default
     except ValueError:
         return default
+
+
+def _word(node: Node | None) -> str:
+    return split(node.text)[0] if isinstance(node, Scalar) else ""
 
 
 def _replicas(root: Node, role: Role) -> int:

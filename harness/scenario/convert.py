@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from harness.backends.uri import is_uri
 from harness.domain.analysis import AnalysisPolicy, NoData
 from harness.domain.fault import (
     CorruptTraining,
@@ -28,6 +29,7 @@ from harness.domain.model import (
     RegisteredPlan,
     Role,
     TrainPlan,
+    UriPlan,
 )
 from harness.domain.rollout import Pause, RolloutPolicy, SetWeight, Step
 from harness.domain.scenario import Backends, Clock, Scenario
@@ -61,7 +63,13 @@ T = TypeVar("T")
 
 
 def scenario_of(
-    document: Document, faults: tuple[str, ...], path: str, text: str, overrides: tuple[str, ...]
+    document: Document,
+    faults: tuple[str, ...],
+    path: str,
+    text: str,
+    overrides: tuple[str, ...],
+    *,
+    trust_pickle: bool = False,
 ) -> Scenario:
     """The scenario that a document describes; the faults' texts are as the user wrote them."""
     labels = document.labels
@@ -71,7 +79,7 @@ def scenario_of(
         seed=document.seed,
         clock=Clock(document.clock),
         horizon_ns=document.horizon,
-        model=_model(document.model, document.labels),
+        model=_model(document.model, document.labels, trust_pickle=trust_pickle),
         backends=Backends(**document.backends.model_dump()),
         service=_services(document.service),
         traffic=_traffic(document.traffic),
@@ -88,19 +96,22 @@ def scenario_of(
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
-def _model(model: ModelInput, labels: LabelsInput | None) -> ModelPlan:
+def _model(model: ModelInput, labels: LabelsInput | None, *, trust_pickle: bool) -> ModelPlan:
     return ModelPlan(
         name=model.name,
         stable=_source(model.stable),
         candidate=_source(model.candidate),
         data=_data(model.data, labels, _keys(model)) if model.data else None,
         gates=tuple(model.gates),
+        trust_pickle=trust_pickle,
     )
 
 
 def _source(source: SourceInput) -> ModelSource:
+    if source.artifact is not None and is_uri(source.artifact):
+        return UriPlan(source.artifact, source.duration)
     if source.artifact is not None:
-        # Reading lets a pickle through only where the user trusts it (words.ModelFile).
+        # Reading lets a pickle through only where the user trusts it (words.Brought).
         return ArtifactPlan(source.artifact, source.duration, pickled=source.artifact.lower().endswith(PICKLES))
     if source.registered is not None:
         return RegisteredPlan(source.registered, source.duration)

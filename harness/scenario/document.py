@@ -27,12 +27,12 @@ from harness.scenario.quantities import (
 from harness.scenario.words import (
     Algorithm,
     AnalysisRule,
+    Brought,
     Column,
     DataFile,
     Expectation,
     Gate,
     Label,
-    ModelFile,
     Name,
     Parameter,
     SchemaFile,
@@ -81,7 +81,7 @@ class DataInput(Input):
 
 
 class SourceInput(Input):
-    """Where a model comes from: trained in the run, named in the registry, read from a file, or recorded answers."""
+    """Where a model comes from: trained, named by the registry, brought from a file or MLflow, or recorded answers."""
 
     ONE_OF: ClassVar[tuple[str, ...]] = ("algorithm", "registered", "artifact", "predictions")
 
@@ -94,10 +94,10 @@ class SourceInput(Input):
     registered: Name | None = Field(
         None, description="Take the model that this alias of the registry names.", examples=["stable"]
     )
-    artifact: ModelFile | None = Field(
+    artifact: Brought | None = Field(
         None,
-        description="Take a fitted model from a skops file, or from a pickle with --trust-pickle.",
-        examples=["m.skops"],
+        description="Take a fitted model from a skops file (a pickle: with --trust-pickle), or from MLflow by its URI.",
+        examples=["m.skops", "models:/churn@stable"],
     )
     predictions: DataFile | None = Field(
         None,

@@ -49,7 +49,7 @@ def load(source: str | Path, catalog: Catalog, overrides: Sequence[str] = (), *,
         document = None
     if problems or document is None:
         raise ScenarioError(_in_order(problems, name, overrides))
-    return scenario_of(document, _faults(root), name, text, tuple(overrides))
+    return scenario_of(document, _faults(root), name, text, tuple(overrides), trust_pickle=catalog.trust_pickle)
 
 
 def place_in(scenario: Scenario, loc: Loc) -> Place:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 
 from harness.analysis.grammar import RuleError, parse
 from harness.analysis.vocabulary import Scope, Standing, suggestion
-from harness.backends.uri import BackendUriError, normal, split
+from harness.backends.uri import NO_STORE, BackendUriError, ModelUriError, is_uri, model_uri, normal, split
 from harness.domain.analysis import Rule
 from harness.domain.model import Task
 from harness.scenario.files import PICKLES, TABLES, header, resolved
@@ -230,17 +230,30 @@ TraceFile = Annotated[str, PlainValidator(_trace_file), _PATH_SCHEMA]
 Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"})]
 
 
-def _no_pickle(value: Any, info: ValidationInfo) -> Any:
-    """Refused by its name, before anything looks into it."""
-    if isinstance(value, str) and value.lower().endswith(PICKLES) and not context_in(info).catalog.trust_pickle:
+_model_file: Final = _file(".skops", *PICKLES)
+
+
+def _brought(value: Any, info: ValidationInfo) -> str:
+    """The path of a model file, or the URI of a model in MLflow."""
+    context = context_in(info)
+    if is_uri(value):
+        try:
+            model_uri(value)
+        except ModelUriError as error:
+            raise WrongValueError(f"{error}; or the path of a file ({', '.join(('.skops', *PICKLES))})") from None
+        if not any(context.catalog.keeps_models(kind, word) for kind, word in context.keepers.items()):
+            raise WrongValueError(NO_STORE)
+        return str(value)
+    if isinstance(value, str) and value.lower().endswith(PICKLES) and not context.catalog.trust_pickle:
+        # Refused by its name, before anything looks into it.
         raise WrongValueError(
             "loading a pickle runs whatever it holds; save the model with skops.io.dump instead, "
             "or say --trust-pickle where the file is your own"
         )
-    return value
+    return _model_file(value, info)
 
 
-ModelFile = Annotated[str, PlainValidator(_file(".skops", *PICKLES)), BeforeValidator(_no_pickle), _PATH_SCHEMA]
+Brought = Annotated[str, PlainValidator(_brought), _PATH_SCHEMA]
 
 
 def _parameter(value: Any) -> Any:

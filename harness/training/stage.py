@@ -16,9 +16,10 @@ from harness.domain.model import (
     Task,
     TrainedModel,
     TrainPlan,
+    UriPlan,
 )
 from harness.errors import DataError, InputError, NotRegistered
-from harness.protocols import Case, Registry, Tell
+from harness.protocols import Case, ModelStore, Registry, Tell
 from harness.seeds import stream
 from harness.training import artifact
 from harness.training.algorithms import effective
@@ -28,6 +29,7 @@ from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
 from harness.training.fit import fit, unfitted
 from harness.training.recorded import recorded, remarks
+from harness.training.stored import fetched, named
 
 ROLES: Final = (Role.STABLE, Role.CANDIDATE)
 
@@ -40,26 +42,33 @@ class Train:
 
     Args:
         registry: where models that an alias names come from.
+        store: where models that a URI names come from.
         cache: a folder in which trained models are kept from run to run, or a cache; None: no folder. Stages of one
             process with the same folder share what they have trained.
     """
 
     name = "train"
 
-    def __init__(self, registry: Registry | None = None, cache: Path | ModelCache | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        cache: Path | ModelCache | None = None,
+        store: ModelStore | None = None,
+    ) -> None:
         self._registry = registry
+        self._store = store
         self._cache = cache if isinstance(cache, ModelCache) else shared(cache)
         self.notes: tuple[str, ...] = ()
         """After `run`: what scikit-learn warned of while models were trained or read, and limits of recorded ones."""
 
     async def run(self, case: Case, tell: Tell) -> Case:
-        """Answer with both models.
+        """Answer with both models, and the revisions of those that a URI names as versions of this registry.
 
         Raises:
             InputError: an algorithm, a parameter, a training fault, a model file or its predictions cannot be used.
             RegistryError: the registry lacks what a plan names.
         """
-        models = dict(case.models)
+        models, revisions = dict(case.models), dict(case.revisions)
         told: list[str] = []
         for role in ROLES:
             if role in models:  # it came before: of a later rollout only the candidate is new
@@ -82,6 +91,12 @@ class Train:
                     models[role] = await self._from_registry(case, role, plan)
                 case PredictionsPlan():
                     models[role] = _by_look_up(case, role, plan, notes)
+                case UriPlan():
+                    found = await fetched(
+                        self._store, self._registry, case.scenario.model.name, role, plan.uri, case.population
+                    )
+                    models[role] = found.model
+                    revisions |= {role: found.revision} if found.revision else {}
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
@@ -94,13 +109,13 @@ class Train:
                 artifact_digest=model.artifact_digest,
                 data_digest=model.data_digest,
                 takes_ns=plan.duration_ns,
-                notes=tuple(notes),
+                notes=(*notes, *model.notes),
                 reused=reused,
             )
-            told += notes
+            told += [*notes, *model.notes]
         self.notes = tuple(told)
         _same_task(models[Role.STABLE], models[Role.CANDIDATE])
-        return case.having(models=models)
+        return case.having(models=models, revisions=revisions)
 
     def _train(self, case: Case, role: Role, plan: TrainPlan, notes: list[str]) -> tuple[TrainedModel, bool]:
         scenario = case.scenario
@@ -150,12 +165,7 @@ class Train:
         return model
 
     async def _from_registry(self, case: Case, role: Role, plan: RegisteredPlan) -> TrainedModel:
-        if self._registry is None:
-            raise InputError(f"model.{role} is to come from the registry, but there is none")
-        name = case.scenario.model.name
-        revision = await self._registry.resolve(name, plan.alias)
-        model = replace(await self._registry.load(revision), name=name, role=role, source=Source.REGISTERED)
-        return check_fits(model, case.population, str(revision)) if case.population else model
+        return await named(self._registry, case.scenario.model.name, role, plan.alias, case.population)
 
 
 def _from_file(case: Case, role: Role, plan: ArtifactPlan, notes: list[str]) -> TrainedModel:

@@ -1,21 +1,17 @@
 """MLflow keeps the promises of a registry and a tracker: on SQLite, and against a real server over HTTP."""
 
 import itertools
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import traceback
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from harness.backends.mlflow import Connection
 from harness.clock import run_virtual
@@ -23,29 +19,19 @@ from harness.contracts import REGISTRY_CHECKS, check_tracker, sample_model
 from harness.domain.model import Revision
 from harness.errors import NotRegistered, RegistryError
 from tests import requires
+from tests.mlflow_server import client
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180)]
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store: a new one costs seconds of migrations, a copy nothing."""
-    requires.module("mlflow")
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    path = tmp_path_factory.mktemp("template") / "registry.db"
-    SqlAlchemyStore(f"sqlite:///{path}", path.with_name("registry-artifacts").as_uri()).engine.dispose()
-    return path
-
-
 @pytest.fixture
-def stores(template: Path, tmp_path: Path) -> Callable[[], str]:
+def stores(mlflow_template: Path, tmp_path: Path) -> Callable[[], str]:
     numbers = itertools.count()
 
     def new() -> str:
         path = tmp_path / f"store{next(numbers)}" / "registry.db"
         path.parent.mkdir()
-        shutil.copy(template, path)
+        shutil.copy(mlflow_template, path)
         return f"sqlite:///{path}"
 
     return new
@@ -71,12 +57,6 @@ def tracker(uri: str) -> Any:
     from harness.backends.mlflow import MlflowTracker
 
     return MlflowTracker(uri)
-
-
-def client(uri: str) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def count(uri: str) -> int:
@@ -163,6 +143,18 @@ async def test_a_version_of_others_loads_if_it_holds_no_code(
             await registry(uri).resolve("theirs", "stable")
 
 
+class OwnClassifier(LogisticRegression):
+    """A type that nobody but its author knows, as a trusted pickle may bring it."""
+
+
+async def test_a_model_that_skops_cannot_hold_is_not_blamed_on_the_database(stores: Callable[[], str]) -> None:
+    rows = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
+    theirs = replace(sample_model(1), estimator=OwnClassifier().fit(rows, ["a", "a", "b", "b"]))
+    with pytest.raises(RegistryError, match=r"OwnClassifier.*build it of scikit-learn's own") as told:
+        await registry(stores()).register(theirs, "intent")
+    assert "mlflow db upgrade" not in str(told.value)
+
+
 async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     requires.module("mlflow")
     path = tmp_path / "notes.db"
@@ -175,68 +167,13 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server in a process group of its own, which ends as a whole."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(template, folder / "server.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env=environment)
-    try:
-        uri = f"http://127.0.0.1:{port}"
-        _wait_for(uri, process, folder / "log")
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _wait_for(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = monotonic() + 90
-    while monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{uri}/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            sleep(0.2)
-    pytest.fail(f"mlflow server did not come up:\n{log.read_text()[-2000:]}")
-
-
-@pytest.fixture
-def emptied(server: str) -> str:
-    """The server, without what the checks before left."""
-    import uuid
-
-    asked = client(server)
-    for model in asked.search_registered_models():
-        asked.delete_registered_model(model.name)
-    for experiment in asked.search_experiments():
-        if experiment.name != "Default":
-            asked.rename_experiment(experiment.experiment_id, f"past-{uuid.uuid4().hex}")
-            asked.delete_experiment(experiment.experiment_id)
-    return server
-
-
 @pytest.mark.parametrize("name", REGISTRY_CHECKS)
-async def test_over_http_the_registry_keeps_every_promise(name: str, emptied: str) -> None:
-    await REGISTRY_CHECKS[name](registry(emptied))
+async def test_over_http_the_registry_keeps_every_promise(name: str, mlflow_server: str) -> None:
+    await REGISTRY_CHECKS[name](registry(mlflow_server))
 
 
-async def test_over_http_the_tracker_keeps_its_promises(emptied: str) -> None:
-    await check_tracker(lambda: tracker(emptied), lambda _: count(emptied))
+async def test_over_http_the_tracker_keeps_its_promises(mlflow_server: str) -> None:
+    await check_tracker(lambda: tracker(mlflow_server), lambda _: count(mlflow_server))
 
 
 async def test_a_server_that_is_not_there_is_told_without_secrets(

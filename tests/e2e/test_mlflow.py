@@ -13,29 +13,38 @@ from tests import requires
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "mlflow_registry.yaml"
 TOKEN = "t0k3n-of-nobody"
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180)]
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_second_run_takes_stable_from_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["sqlite", "http"])
+def registry_uri(request: pytest.FixtureRequest) -> str:
+    """A registry as a user names it: a file that is not there yet, or a real server."""
     requires.module("mlflow")
+    if request.param == "sqlite":
+        return "mlflow+sqlite:///store/registry.db"
+    return f"mlflow+{request.getfixturevalue('mlflow_server')}"
+
+
+def test_the_second_run_takes_stable_from_the_first(
+    registry_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from harness import app
     from harness.backends.mlflow import MlflowRegistry
     from harness.clock import run_virtual
 
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
-    uri = "mlflow+sqlite:///store/registry.db"
     command = [
         str(Path(sys.executable).with_name("harness")),
         "run",
         str(SCENARIO),
         "--registry",
-        uri,
+        registry_uri,
         "--tracker",
-        uri,
+        registry_uri,
     ]
     results, logs = [], []
     for number in ("1", "2"):
@@ -47,7 +56,8 @@ def test_the_second_run_takes_stable_from_the_first(tmp_path: Path, monkeypatch:
         assert TOKEN not in done.stdout + done.stderr
         results.append(json.loads((tmp_path / f"{number}.json").read_text(encoding="utf-8"))["scenarios"][0])
         logs.append(events(tmp_path / f"reports{number}" / "latest"))
-    assert {path.name for path in tmp_path.iterdir()} == {"store", "reports1", "reports2", "1.json", "2.json"}
+    on_disk = {"store"} if "sqlite" in registry_uri else set()
+    assert {path.name for path in tmp_path.iterdir()} == {"reports1", "reports2", "1.json", "2.json"} | on_disk
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert TOKEN.encode() not in path.read_bytes(), path
@@ -66,7 +76,7 @@ def test_the_second_run_takes_stable_from_the_first(tmp_path: Path, monkeypatch:
     import mlflow.sklearn
     from mlflow import MlflowClient
 
-    store = f"sqlite:///{tmp_path}/store/registry.db"
+    store = registry_uri.removeprefix("mlflow+").replace(":///", f":///{tmp_path}/")
     theirs = MlflowClient(tracking_uri=store, registry_uri=store)
     versions = sorted(theirs.search_model_versions("name = 'churn-prediction'"), key=lambda each: int(each.version))
     assert [int(each.version) for each in versions] == [1, 2, 3]
