@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +13,34 @@ import click
 from harness.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
+UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def age(text: str) -> timedelta:
+    """How long ago: ``30d``, ``12h``, ``2w``.
+
+    Raises:
+        ValueError: it is no age.
+    """
+    match = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r}: an age is a whole number and a unit (m, h, d, w), such as 30d")
+    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+class Age(click.ParamType):
+    """An age as it was written: checked where it is read, so that a wrong one in a file is told with its place."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text."""
+        try:
+            age(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
 
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random, instead of the file's.")
 overrides = click.option(
@@ -81,4 +111,14 @@ def with_backends(overrides: Sequence[str], registry: str | None, tracker: str |
 scenario_flags = all_of(seed, overrides)
 backend_flags = all_of(registry, tracker)
 ci_flags = all_of(junit, markdown)
+retention_flags = all_of(
+    click.option(
+        "--keep-runs", type=click.IntRange(min=1), metavar="N",
+        help="Afterwards, keep only the newest N runs of each scenario (default: all).",
+    ),
+    click.option(
+        "--keep-for", type=Age(), metavar="AGE",
+        help="Afterwards, keep only runs younger than this: 30d, 12h, 2w (default: all).",
+    ),
+)  # fmt: skip
 output_flags = all_of(json_file, report_dir, quiet, verbose, no_color)
