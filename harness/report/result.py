@@ -157,7 +157,10 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One feature as the arms were asked it, beside the held-out rows; shares by bin, figures as the log keeps them."""
+    """One feature as the arms were asked it, or one model's answers, beside those of the held-out rows.
+
+    Shares by bin, figures as the log keeps them.
+    """
 
     name: str
     bins: tuple[str, ...]
@@ -288,6 +291,8 @@ class Result:
     totals: Mapping[Role, ArmTotals]
     inputs: tuple[Input, ...]
     """The features as they were asked just before the decision, the farthest drifted first; empty where not known."""
+    predictions: Mapping[Role, Input]
+    """What each arm's model answered then, beside its answers to the held-out rows; empty where not known."""
     inputs_window_s: float
 
     # for the plots
