@@ -28,18 +28,13 @@ def age(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * UNITS[match[2]])
 
 
-class Age(click.ParamType):
+def age_text(text: str) -> str:
     """An age as it was written: checked where it is read, so that a wrong one in a file is told with its place."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text."""
-        try:
-            age(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
+    try:
+        age(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
 
 
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random, instead of the file's.")
@@ -117,7 +112,7 @@ retention_flags = all_of(
         help="Afterwards, keep only the newest N runs of each scenario (default: all).",
     ),
     click.option(
-        "--keep-for", type=Age(), metavar="AGE",
+        "--keep-for", type=age_text, metavar="AGE",
         help="Afterwards, keep only runs younger than this: 30d, 12h, 2w (default: all).",
     ),
 )  # fmt: skip

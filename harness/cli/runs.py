@@ -73,7 +73,7 @@ Example:
 @options.report_dir
 @options.no_color
 def compare(first: str, second: str, html: str | None, json_file: str | None, reports: Path, no_color: bool) -> None:
-    """Hold two runs side by side: sentence, cost, gates, rules, plots, and what differs in their scenarios.
+    """Hold two runs side by side: sentence, cost, gates, rules, arms, drift, plots, and what their scenarios differ in.
 
     RUN is a run's folder, its id, or `latest`.
     """
@@ -100,7 +100,7 @@ Example:
   harness runs prune --keep 20 --older-than 30d --yes"""
 )
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each scenario.")
-@click.option("--older-than", type=options.Age(), metavar="AGE", help="Delete only what is older: 30d, 12h, 2w.")
+@click.option("--older-than", type=options.age_text, metavar="AGE", help="Delete only what is older: 30d, 12h, 2w.")
 @click.option("--scenario", metavar="NAME", help="Only runs of that scenario.")
 @click.option("--yes", is_flag=True, help="Delete; without it, only say what would be deleted.")
 @options.json_file

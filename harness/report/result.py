@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from harness.domain.analysis import Verdict
 from harness.domain.event import ArmTotals
@@ -11,6 +12,9 @@ from harness.domain.scenario import Scenario
 
 UNFINISHED = "unfinished"
 """Stands where an outcome would, for a log that stops before its run ended."""
+
+DRIFTED: Final = 0.1
+"""A column, or a model's answers, at this distance or farther are said to have drifted."""
 
 Actual = float | int | str | None
 Points = tuple[tuple[float, float], ...]

@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.domain.analysis import Verdict
 from harness.domain.model import Role
 from harness.report import text as words
-from harness.report.result import Actual, Expectation, Input, Result, RuleTally, Unstarted
+from harness.report.result import DRIFTED, Actual, Expectation, Input, Result, RuleTally, Unstarted
 from harness.report.why import why
 
 PIPED: Final = 100
@@ -24,7 +24,6 @@ PIPED: Final = 100
 WIDE: Final = 90
 NARROW: Final = 70
 """Below so many columns, tables keep only what decides."""
-DRIFTED: Final = 0.1
 MOST_DRIFTED: Final = 5
 FAILING: Final = 0.01
 """Where so many of stable's requests fail, it is not the candidate alone that is wrong."""
