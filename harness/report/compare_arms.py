@@ -35,7 +35,7 @@ def sections(a: Result, b: Result) -> list[Section]:
         "In the last window before the decision: distance from the held-out rows, 0 to 1; of predictions, from each "
     )
     return [
-        Section("Totals of each arm", list(_totals(a, b)), "Over the whole run."),
+        *(Section(f"Totals of {role.value}", list(_totals(role, a, b)), "Over the whole run.") for role in Role),
         Section("Drift of columns", list(_drift(a, b)), f"{asked}model's own answers to them."),
     ]
 
@@ -75,15 +75,16 @@ def _in_order(a: Mapping[str, Value], b: Mapping[str, Value]) -> list[str]:
     return [*(name for name in COUNTS if name in names), *kinds, *(name for name in METRICS if name in names)]
 
 
-def _totals(a: Result, b: Result) -> Iterator[Row]:
+def _totals(of: Role, a: Result, b: Result) -> Iterator[Row]:
     for role, name, mine, theirs in _figures(a, b):
+        if role is not of:
+            continue
         metric = METRICS.get(name)
         said = partial(words.figure, name) if metric else words.count
         drift = metric is not None and metric.kind is Kind.DRIFT
         share = metric is not None and metric.unit is Unit.SHARE and not drift
         told = difference(mine, theirs, said, share=share, factor=not drift)
-        label = COUNTS.get(name, name.replace("_", " "))
-        yield Row(f"{role.value}: {label}", said(mine), said(theirs), told)
+        yield Row(COUNTS.get(name, name.replace("_", " ")), said(mine), said(theirs), told)
 
 
 # --- drift ------------------------------------------------------------------------------------------------------------

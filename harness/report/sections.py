@@ -36,6 +36,11 @@ class Section:
         """Whether it has rows whose difference is a figure."""
         return any(row.difference for row in self.rows)
 
+    @property
+    def terse(self) -> bool:
+        """Whether it holds single figures, each of which stays on its line."""
+        return self.differs and not any(", " in cell for row in self.rows for cell in (row.a, row.b))
+
 
 def difference(
     a: float | None, b: float | None, said: Callable[[float | None], str], *, share: bool = False, factor: bool = True

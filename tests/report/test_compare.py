@@ -31,7 +31,7 @@ def column(name: str, stable: float, candidate: float) -> Input:
 
 def test_the_totals_of_each_arm_are_those_of_each_run() -> None:
     a, b = golden("canary_healthy"), golden("canary_regression")
-    rows = {row.name: row for row in section("Totals of each arm", a, b).rows}
+    rows = {f"{role}: {row.name}": row for role in Role for row in section(f"Totals of {role.value}", a, b).rows}
     assert (rows["candidate: arrived"].a, rows["candidate: arrived"].b) == ("478,118", "19,165")
     assert rows["candidate: arrived"].difference == f"−{478_118 - 19_165:,} (x{19_165 / 478_118:.3g})"
     assert (rows["candidate: p95"].a, rows["candidate: p95"].b) == ("80.2 ms", "102 ms")
@@ -47,9 +47,9 @@ def test_the_totals_of_each_arm_are_those_of_each_run() -> None:
 
 
 def test_failures_are_told_by_kind_and_an_arm_without_requests_is_unknown() -> None:
-    rows = {row.name: row for row in section("Totals of each arm", fold(rolled_back()), fold(rejected())).rows}
-    assert (rows["candidate: failed: timeout"].a, rows["candidate: failed: timeout"].b) == ("120", "–")
-    assert rows["candidate: failed: timeout"].difference == ""
+    rows = {row.name: row for row in section("Totals of candidate", fold(rolled_back()), fold(rejected())).rows}
+    assert (rows["failed: timeout"].a, rows["failed: timeout"].b) == ("120", "–")
+    assert rows["failed: timeout"].difference == ""
 
 
 def test_the_drift_of_columns_and_predictions_is_that_of_each_run() -> None:
@@ -82,7 +82,14 @@ def test_every_form_shows_both_sections(other: object, capsys: pytest.CaptureFix
     compared = compare.compare(fold(rolled_back()), fold(other()))  # type: ignore[operator]
     listing.show_comparison(compared, color=False)
     out, page = capsys.readouterr().out, compare_page.render(compared, Path("two.html"))
-    for text in ("Totals of each arm", "Drift of columns", "candidate: arrived", "TotalCharges", "predictions"):
+    for text in (
+        "Totals of stable",
+        "Totals of candidate",
+        "Drift of columns",
+        "arrived",
+        "TotalCharges",
+        "predictions",
+    ):
         assert text in out
         assert text in page
     assert json.dumps(compare.as_json(compared), allow_nan=False)
@@ -90,7 +97,8 @@ def test_every_form_shows_both_sections(other: object, capsys: pytest.CaptureFix
 
 def test_runs_without_traffic_have_neither_section() -> None:
     compared = compare.compare(fold(rejected()), fold(rejected()))
-    assert not {"Totals of each arm", "Drift of columns"} & {each.title for each in compared.sections}
+    titles = {each.title for each in compared.sections}
+    assert titles == {"Cost", "Gates", "Expectations", "What was run"} & titles
     told = compare.as_json(compared)
     assert told["totals"] == []
     assert told["drift"] == {"predictions": {"a": None, "b": None}, "columns": []}
