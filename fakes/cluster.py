@@ -158,6 +158,10 @@ class SimulatedCluster:
         """The features of the requests in ``[start, stop)``; empty without a data set."""
         return self._running.inputs(start_ns - self._origin_ns, stop_ns - self._origin_ns)
 
+    async def predictions(self, start_ns: int, stop_ns: int) -> Mapping[Role, InputColumn]:
+        """What each arm's model answered in ``[start, stop)``; empty without a data set."""
+        return self._running.predictions(start_ns - self._origin_ns, stop_ns - self._origin_ns)
+
     # --- the pump ---
 
     def route(self, want: Routing) -> Weights:

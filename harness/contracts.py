@@ -264,10 +264,16 @@ async def the_future_is_not_measured(platform: Platform, patience: Patience) -> 
 
 
 async def features_are_told_in_shares(platform: Platform, patience: Patience) -> None:
-    """What was asked is told as shares over the same bins for both arms and the reference; or not at all."""
+    """What was asked is told as shares over the same bins for both arms and the reference; or not at all.
+
+    So is what each arm's model answered, for that arm alone.
+    """
     start = now_ns()
     await _serve(platform, patience.serve_s)
-    for column in await platform.metrics.inputs(start, now_ns()):
+    predictions = await platform.metrics.predictions(start, now_ns())
+    for role, answers in predictions.items():
+        _hold(set(answers.shares) == {role}, f"the predictions of {role} are its own")
+    for column in (*await platform.metrics.inputs(start, now_ns()), *predictions.values()):
         for shares in (column.reference, *column.shares.values()):
             _hold(len(shares) == len(column.bins), f"{column.name} has a share for each of its bins")
             _hold(abs(sum(shares) - 1) < 1e-9, f"the shares of {column.name} add up to one")

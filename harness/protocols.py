@@ -236,6 +236,10 @@ class MetricSource(Protocol):
         """The features of the requests in ``[start, stop)``, farthest drifted first; empty where they are not known."""
         ...
 
+    async def predictions(self, start_ns: int, stop_ns: int) -> Mapping[Role, InputColumn]:
+        """What each arm's model answered in ``[start, stop)``; empty where that is not known."""
+        ...
+
 
 @runtime_checkable
 class Platform(Protocol):

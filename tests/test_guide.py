@@ -29,5 +29,7 @@ def test_every_command_of_the_guide_does_what_it_says(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'Yes' is positive" in done.stdout
     assert done.stdout.count("Rolled back") >= 4  # three faults, and the report of the last one
+    assert re.search(r"Rolled back [^:]*: prediction_drift was", done.stdout)
+    assert "Drift of columns" in done.stdout
     assert (tmp_path / "my-rollout" / "rehearsals" / "latest" / "report.html").is_file()
     assert '"passed": true' in (tmp_path / "my-rollout" / "result.json").read_text()

@@ -11,15 +11,16 @@ folders.py      runs on disk; kept.py: all of them, and those that may go
 Heavy modules are imported before a run's first event, so that imports are no part of the time a run reports.
 """
 
-from harness.app.folders import LOG_NAME, find_run, suite_folder
+from harness.app.folders import LOG_NAME, PAGE_NAME, find_run, suite_folder
 from harness.app.installed import catalog, lacking
-from harness.app.kept import Kept, kept_runs, prunable, prune
+from harness.app.kept import Kept, kept_runs, prunable, prune, retain
 from harness.app.references import check_references
 from harness.app.running import Options, Rehearsal, Stop, Watcher, attempt, parts, rehearse, run, run_sync
 from harness.app.scenarios import load_scenario, timeline
 
 __all__ = [
     "LOG_NAME",
+    "PAGE_NAME",
     "Kept",
     "Options",
     "Rehearsal",
@@ -36,6 +37,7 @@ __all__ = [
     "prunable",
     "prune",
     "rehearse",
+    "retain",
     "run",
     "run_sync",
     "suite_folder",

@@ -9,6 +9,7 @@ from harness.domain.scenario import Scenario
 from harness.errors import InputError
 
 LOG_NAME: Final = "events.jsonl"
+PAGE_NAME: Final = "report.html"
 LATEST: Final = "latest"
 SUITE: Final = "suite-"
 """What the names of folders begin with that hold a suite's page."""

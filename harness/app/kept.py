@@ -1,16 +1,17 @@
 """The runs that are kept on disk: all of them, at a glance, and those that may go."""
 
+import contextlib
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from harness import clock, log
-from harness.app.folders import LATEST, LOG_NAME, SUITE, link
+from harness.app.folders import LATEST, LOG_NAME, PAGE_NAME, SUITE, link
 from harness.errors import InputError, LogError
 
 RUN_ID: Final = re.compile(r"\d{8}T\d{6}-\d+(-\d+)?")
@@ -117,10 +118,41 @@ def prunable(runs: Sequence[Kept], *, keep: int | None, older_than: timedelta | 
 
 
 def _under_way(run: Kept, now: datetime) -> bool:
-    if run.result.outcome is not None:
-        return False
-    written = datetime.fromtimestamp((run.folder / LOG_NAME).stat().st_mtime, UTC)
+    return run.result.outcome is None and _written_to(run, now)
+
+
+def _written_to(run: Kept, now: datetime) -> bool:
+    """Whether the log was written to within the last day; one that somebody else has deleted is left to them."""
+    try:
+        written = datetime.fromtimestamp((run.folder / LOG_NAME).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return True
     return now - written < QUIET
+
+
+def retain(reports: Path, *, keep: int | None, older_than: timedelta | None, made: Collection[Path] = ()) -> list[Kept]:
+    """Delete the runs that retention lets go, and answer with them.
+
+    Beside what `prunable` spares, runs just made stay, however old or many they are, and so do those of the last day
+    that have no page yet, for another process may be writing it.
+
+    Args:
+        reports: the folder of reports.
+        keep: how many of each scenario stay, the newest.
+        older_than: how long ago a run must have begun.
+        made: folders of the runs just made.
+
+    Raises:
+        InputError: a folder cannot be deleted.
+    """
+    now, just = clock.utc_now(), {folder.resolve() for folder in made}
+    gone = [
+        run
+        for run in prunable(kept_runs(reports), keep=keep, older_than=older_than)
+        if run.folder.resolve() not in just and ((run.folder / PAGE_NAME).is_file() or not _written_to(run, now))
+    ]
+    prune(gone, reports)
+    return gone
 
 
 def prune(gone: Sequence[Kept], reports: Path) -> None:
@@ -140,7 +172,7 @@ def prune(gone: Sequence[Kept], reports: Path) -> None:
             _delete(folder)
     for place in {run.folder.parent for run in gone}:
         _mend(place, [folder for folder in _run_folders(reports) if folder.parent == place])
-        if not any(place.iterdir()):
+        with contextlib.suppress(OSError):  # not empty: runs are left, or one has just begun
             place.rmdir()
     if gone:
         _mend(reports, _run_folders(reports))
@@ -148,7 +180,8 @@ def prune(gone: Sequence[Kept], reports: Path) -> None:
 
 def _delete(folder: Path) -> None:
     try:
-        shutil.rmtree(folder)  # which follows no link that stands inside
+        with contextlib.suppress(FileNotFoundError):  # another process deletes it, too
+            shutil.rmtree(folder)  # which follows no link that stands inside
     except OSError as error:
         raise InputError(f"{folder}: cannot be deleted: {error.strerror}") from error
 

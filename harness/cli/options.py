@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +14,29 @@ from harness.domain.scenario import Backends
 from harness.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
+UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def age(text: str) -> timedelta:
+    """How long ago: ``30d``, ``12h``, ``2w``.
+
+    Raises:
+        ValueError: it is no age.
+    """
+    match = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r}: an age is a whole number and a unit (m, h, d, w), such as 30d")
+    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+def age_text(text: str) -> str:
+    """An age as it was written: checked where it is read, so that a wrong one in a file is told with its place."""
+    try:
+        age(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
 
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random, instead of the file's.")
 overrides = click.option(
@@ -93,4 +118,14 @@ def _normal(kind: str, value: str) -> str:
 scenario_flags = all_of(seed, overrides)
 backend_flags = all_of(registry, tracker)
 ci_flags = all_of(junit, markdown)
+retention_flags = all_of(
+    click.option(
+        "--keep-runs", type=click.IntRange(min=1), metavar="N",
+        help="Afterwards, keep only the newest N runs of each scenario (default: all).",
+    ),
+    click.option(
+        "--keep-for", type=age_text, metavar="AGE",
+        help="Afterwards, keep only runs younger than this: 30d, 12h, 2w (default: all).",
+    ),
+)  # fmt: skip
 output_flags = all_of(json_file, report_dir, quiet, verbose, no_color)

@@ -40,7 +40,7 @@ def report(
     files = Files(json_file, junit, markdown)
     files.check()
     folder = app.find_run(run, reports)
-    page, path = folder / "report.html", folder / app.LOG_NAME
+    page, path = folder / app.PAGE_NAME, folder / app.LOG_NAME
     try:
         events, torn = log.read_torn(path)
         result = fold(events, log_path=path, report_path=page)

@@ -26,6 +26,7 @@ Examples:
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenarios side by side.")
 @options.output_flags
 @options.ci_flags
+@options.retention_flags
 @click.option("--live/--no-live", default=None, help="The live view (default: where standard error is a terminal).")
 @click.option("--no-cache", is_flag=True, help="Train anew, even what an earlier run has trained.")
 @click.option(
@@ -47,6 +48,8 @@ def run(
     no_color: bool,
     junit: str | None,
     markdown: str | None,
+    keep_runs: int | None,
+    keep_for: str | None,
     live: bool | None,
     no_cache: bool,
     window: str | None,
@@ -58,7 +61,7 @@ def run(
     error, the result to standard output.
     """
     from harness import app
-    from harness.cli import ci, read_or_not
+    from harness.cli import ci, read_or_not, retention
     from harness.cli.suite import Task, rehearse_all, write_page
     from harness.report import terminal
 
@@ -100,6 +103,7 @@ def run(
         with read_or_not():
             files.write(results, skipped, unreached, passed=code == 0, page=page)
         ci.summarize(results, skipped, unreached)
+        retention.apply(reports, results, keep_runs, keep_for, quiet=quiet)
     return code
 
 

@@ -1,7 +1,5 @@
 """``harness runs``: the rehearsals that are kept."""
 
-import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +7,6 @@ import click
 
 from harness.cli import options
 from harness.errors import InputError, LogError
-
-UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @click.group(
@@ -77,7 +73,7 @@ Example:
 @options.report_dir
 @options.no_color
 def compare(first: str, second: str, html: str | None, json_file: str | None, reports: Path, no_color: bool) -> None:
-    """Hold two runs side by side: sentence, cost, gates, rules, plots, and what differs in their scenarios.
+    """Hold two runs side by side: sentence, cost, gates, rules, arms, drift, plots, and what their scenarios differ in.
 
     RUN is a run's folder, its id, or `latest`.
     """
@@ -104,7 +100,7 @@ Example:
   harness runs prune --keep 20 --older-than 30d --yes"""
 )
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each scenario.")
-@click.option("--older-than", metavar="AGE", help="Delete only what is older: 30d, 12h, 2w.")
+@click.option("--older-than", type=options.age_text, metavar="AGE", help="Delete only what is older: 30d, 12h, 2w.")
 @click.option("--scenario", metavar="NAME", help="Only runs of that scenario.")
 @click.option("--yes", is_flag=True, help="Delete; without it, only say what would be deleted.")
 @options.json_file
@@ -123,7 +119,7 @@ def prune(
     if keep is None and older_than is None:
         raise InputError("say what may go: --keep N, --older-than AGE, or both")
     report_json.check(json_file)
-    age = None if older_than is None else _age(older_than)
+    age = None if older_than is None else options.age(older_than)
     gone = app.prunable(app.kept_runs(reports, scenario), keep=keep, older_than=age)
     if yes:
         app.prune(gone, reports)
@@ -143,19 +139,12 @@ def _counted(number: int, *, yes: bool) -> str:
     return said if yes or not number else f"{said}; nothing was touched: say --yes to delete"
 
 
-def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
-    if match is None:
-        raise InputError(f"--older-than {text}: an age is a whole number and a unit (m, h, d, w), such as 30d")
-    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
-
-
 def _folded(run: str, reports: Path) -> Any:
     from harness import app, log
     from harness.report import fold
 
     folder = app.find_run(run, reports)
-    page, path = folder / "report.html", folder / app.LOG_NAME
+    page, path = folder / app.PAGE_NAME, folder / app.LOG_NAME
     try:
         events, torn = log.read_torn(path)
         result = fold(events, log_path=path, report_path=page if page.is_file() else None)

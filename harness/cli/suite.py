@@ -77,9 +77,10 @@ def rehearse_one(task: Task) -> Done:
 
 def _reported(made: Any) -> Done:
     """Fold the run and write its page."""
+    from harness import app
     from harness.report import fold, html
 
-    page = made.folder / "report.html"
+    page = made.folder / app.PAGE_NAME
     result = fold(made.log.events, log_path=made.path, report_path=page)
     error, code = _told(made.error) if made.error else ("", 0)
     if made.error:

@@ -535,7 +535,7 @@ class ArmTotals:
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """One feature as the arms' requests had it, beside the held-out rows that it is compared with."""
+    """One feature as the arms' requests had it, or one model's answers, beside those of the held-out rows."""
 
     name: str
     bins: tuple[str, ...]
@@ -545,7 +545,7 @@ class InputColumn:
     shares: Mapping[Role, tuple[float, ...]]
     """Share of each arm's requests in each bin; an arm without requests is absent."""
     drift: Mapping[Role, float]
-    """Distance of each arm's requests from the reference, 0 to 1, as in ``drift_score``."""
+    """Distance of each arm's requests from the reference, 0 to 1, as in ``drift_score`` or ``prediction_drift``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,6 +554,8 @@ class InputsSeen(Event):
 
     window_ns: int
     columns: tuple[InputColumn, ...]
+    predictions: Mapping[Role, InputColumn] = field(default_factory=dict)
+    """What each arm's model answered, beside its own answers to the held-out rows; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

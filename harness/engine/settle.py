@@ -179,7 +179,9 @@ async def count_up(executor: Executor) -> None:
 
 
 async def look_at_inputs(executor: Executor, decided_ns: int) -> None:
-    """Log what was asked in the last window before the decision; a source that can't tell is no failure of the run.
+    """Log what was asked and answered in the last window before the decision.
+
+    A source that can't tell is no failure of the run.
 
     Args:
         executor: of the run.
@@ -188,12 +190,14 @@ async def look_at_inputs(executor: Executor, decided_ns: int) -> None:
     analysis = executor.scenario.rollout.analysis
     window_ns = analysis.window_ns if analysis else DEFAULT_EVERY_NS
     try:
-        columns = await executor.parts.metrics.inputs(max(executor.live_ns, decided_ns - window_ns), decided_ns)
+        since_ns = max(executor.live_ns, decided_ns - window_ns)
+        columns = await executor.parts.metrics.inputs(since_ns, decided_ns)
+        predictions = await executor.parts.metrics.predictions(since_ns, decided_ns)
     except Exception as error:  # noqa: BLE001 - a picture that is missing
         executor.tell(Noticed, "left_undone", (), f"the inputs could not be looked at: {str(error) or repr(error)}")
         return
-    if columns:
-        executor.tell(InputsSeen, window_ns, columns)
+    if columns or predictions:
+        executor.tell(InputsSeen, window_ns, columns, predictions)
 
 
 async def stop(executor: Executor) -> None:

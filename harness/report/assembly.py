@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.domain.analysis import Verdict
-from harness.domain.event import Event, RunStarted
+from harness.domain.event import Event, InputColumn, RunStarted
 from harness.domain.model import ARMS, SERVING, Role
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import LogError
@@ -78,7 +78,7 @@ class _Assembly:
 
     def result(self, event_digest: str, log_path: Path | None, report_path: Path | None) -> Result:
         """All of it."""
-        seen, started = self.seen, self.started
+        seen, started, asked = self.seen, self.started, self.seen.inputs
         expectations = self._expectations()
         return Result(
             name=started.scenario,
@@ -133,8 +133,9 @@ class _Assembly:
             users_exposed=self._counted("users", Role.CANDIDATE),
             users_harmed=self._counted("harmed", Role.CANDIDATE),
             totals=dict(seen.totals),
-            inputs=_inputs(seen),
-            inputs_window_s=seen.inputs.window_ns / SECOND if seen.inputs else 0.0,
+            inputs=tuple(_input(column) for column in asked.columns) if asked else (),
+            predictions={role: _input(answers) for role, answers in asked.predictions.items()} if asked else {},
+            inputs_window_s=asked.window_ns / SECOND if asked else 0.0,
             series=_series(seen),
             markers=tuple(seen.markers),
             moments=tuple(seen.moments),
@@ -219,19 +220,16 @@ class _Assembly:
         return self.because[-1].at_s - self.seen.since_traffic_s(self.exposed_ns)
 
 
-def _inputs(seen: Folding) -> tuple[Input, ...]:
+def _input(column: InputColumn) -> Input:
     def known(shares: Iterable[float]) -> tuple[float, ...]:
         return tuple(figure(share) or 0.0 for share in shares)
 
-    return tuple(
-        Input(
-            name=column.name,
-            bins=tuple(column.bins),
-            reference=known(column.reference),
-            shares={role: known(shares) for role, shares in column.shares.items()},
-            drift={role: figure(drift) or 0.0 for role, drift in column.drift.items()},
-        )
-        for column in (seen.inputs.columns if seen.inputs else ())
+    return Input(
+        name=column.name,
+        bins=tuple(column.bins),
+        reference=known(column.reference),
+        shares={role: known(shares) for role, shares in column.shares.items()},
+        drift={role: figure(drift) or 0.0 for role, drift in column.drift.items()},
     )
 
 

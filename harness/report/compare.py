@@ -3,38 +3,15 @@
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from harness.report import compare_arms as arms
 from harness.report import json, plots, sketch
 from harness.report import text as words
 from harness.report.result import Expectation, Gate, Result, RuleTally
+from harness.report.sections import NONE, Row, Section, difference
 from harness.report.terminal import actual_text
 from harness.report.why import why
-
-NONE: Final = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One thing of both runs."""
-
-    name: str
-    a: str
-    b: str
-    difference: str = ""
-
-    @property
-    def changed(self) -> bool:
-        """Whether the two differ, as far as they are shown."""
-        return self.a != self.b
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Rows of one kind."""
-
-    title: str
-    rows: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +33,7 @@ def compare(a: Result, b: Result) -> Comparison:
         Section("Expectations", _both(a.expectations, b.expectations, lambda each: each.text, _expectation)),
         Section("Gates", _both(a.gates, b.gates, lambda each: each.text, _gate)),
         Section("Analysis", _both(a.tallies, b.tallies, lambda each: each.rule, _tally)),
+        *arms.sections(a, b),
         Section("What was run", list(_run(a, b))),
     ]
     return Comparison(a, b, (why(a), why(b)), [section for section in sections if section.rows], _diff(a, b))
@@ -73,6 +51,8 @@ def as_json(compared: Comparison) -> dict[str, Any]:
             for row in section.rows
             if row.changed
         ],
+        "totals": arms.totals_json(compared.a, compared.b),
+        "drift": arms.drift_json(compared.a, compared.b),
         "scenario_diff": list(compared.diff),
     }
 
@@ -112,16 +92,7 @@ def _cost(a: Result, b: Result) -> Iterator[Row]:
     )
     for name, key, said in figures:
         mine, theirs = getattr(a, key), getattr(b, key)
-        yield Row(name, said(mine), said(theirs), _difference(mine, theirs, said))
-
-
-def _difference(a: float | None, b: float | None, said: Callable[[float | None], str]) -> str:
-    if a is None or b is None or a == b:
-        return ""
-    if said is words.share:
-        return f"{'+' if b > a else '−'}{abs(b - a) * 100:.3g} points"
-    factor = f" (x{b / a:.3g})" if a > 0 and b > 0 else ""
-    return f"{'+' if b > a else '−'}{said(abs(b - a))}{factor}"
+        yield Row(name, said(mine), said(theirs), difference(mine, theirs, said, share=said is words.share))
 
 
 def _both(a: Sequence[Any], b: Sequence[Any], key: Callable[[Any], str], said: Callable[[Any], str]) -> list[Row]:

@@ -77,12 +77,13 @@ def show_comparison(compared: Comparison, *, color: bool = True) -> None:
         console.print(Text(sentence))
     for section in compared.sections:
         console.print(Text(f"\n{section.title}", style="bold"))
-        differs = any(row.difference for row in section.rows)
-        table = _table("", "A", "B", *(["from A to B"] if differs else []))
+        table = _table("", "A", "B", *(["from A to B"] if section.differs else []))
         for row in section.rows:
-            cells = [row.name, row.a, row.b, *([row.difference] if differs else [])]
+            cells = [row.name, row.a, row.b, *([row.difference] if section.differs else [])]
             table.add_row(*(Text(cell, style="bold" if row.changed else "") for cell in cells))
         console.print(table)
+        if section.note:
+            console.print(Text(section.note, style="dim"))
     console.print(Text("\nScenario", style="bold"))
     for line in compared.diff or ["the same file, word for word"]:
         console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")), soft_wrap=True)

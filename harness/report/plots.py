@@ -18,7 +18,7 @@ from harness.report import text as words
 from harness.report.result import Look, Mark, Marker, Points, Result
 
 ALWAYS: Final = ("p50", "p95", "p99", "error_rate")
-ALSO: Final = ("drift_score",)
+ALSO: Final = ("drift_score", "prediction_drift")
 FEW: Final = 5
 """Fewer answers in a window make no percentile and no rate: one slow request would set the scale of the whole plot."""
 TABLE_ROWS: Final = 240
@@ -27,6 +27,7 @@ TABLE_ROWS: Final = 240
 TITLES: Final[Mapping[str, str]] = {
     "p50": "Latency, median (p50)",
     "drift_score": "Drift score of the inputs",
+    "prediction_drift": "Drift score of the predictions",
     "error_rate": "Error rate",
     "log_loss": "Log loss",
 }

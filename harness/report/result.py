@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from harness.domain.analysis import Verdict
 from harness.domain.event import ArmTotals
@@ -11,6 +12,9 @@ from harness.domain.scenario import Scenario
 
 UNFINISHED = "unfinished"
 """Stands where an outcome would, for a log that stops before its run ended."""
+
+DRIFTED: Final = 0.1
+"""A column, or a model's answers, at this distance or farther are said to have drifted."""
 
 Actual = float | int | str | None
 Points = tuple[tuple[float, float], ...]
@@ -157,7 +161,10 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One feature as the arms were asked it, beside the held-out rows; shares by bin, figures as the log keeps them."""
+    """One feature as the arms were asked it, or one model's answers, beside those of the held-out rows.
+
+    Shares by bin, figures as the log keeps them.
+    """
 
     name: str
     bins: tuple[str, ...]
@@ -292,6 +299,8 @@ class Result:
     totals: Mapping[Role, ArmTotals]
     inputs: tuple[Input, ...]
     """The features as they were asked just before the decision, the farthest drifted first; empty where not known."""
+    predictions: Mapping[Role, Input]
+    """What each arm's model answered then, beside its answers to the held-out rows; empty where not known."""
     inputs_window_s: float
 
     # for the plots

@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.domain.analysis import Verdict
 from harness.domain.model import Role
 from harness.report import text as words
-from harness.report.result import Actual, Expectation, Input, Result, RuleTally, Unstarted
+from harness.report.result import DRIFTED, Actual, Expectation, Input, Result, RuleTally, Unstarted
 from harness.report.why import why
 
 PIPED: Final = 100
@@ -24,7 +24,6 @@ PIPED: Final = 100
 WIDE: Final = 90
 NARROW: Final = 70
 """Below so many columns, tables keep only what decides."""
-DRIFTED: Final = 0.1
 MOST_DRIFTED: Final = 5
 FAILING: Final = 0.01
 """Where so many of stable's requests fail, it is not the candidate alone that is wrong."""
@@ -113,6 +112,9 @@ def _full(result: Result, width: int, *, verbose: bool) -> Group:
     drifted = [column for column in result.inputs if column.most >= DRIFTED]
     if drifted:
         blocks.append(_inputs(drifted))
+    answers = [column for column in result.predictions.values() if column.most >= DRIFTED]
+    if answers:
+        blocks.append(_predictions(answers))
     if verbose:
         blocks.append(_diary(result))
     return Group(*blocks)
@@ -234,14 +236,20 @@ def _rules(result: Result, width: int) -> RenderableType:
 
 
 def _inputs(drifted: Sequence[Input]) -> RenderableType:
-    lines = [
-        Text(f"{column.name}  {', '.join(f'{role.value} {drift:.2f}' for role, drift in column.drift.items())}")
-        for column in drifted[:MOST_DRIFTED]
-    ]
+    lines = [_drift(column) for column in drifted[:MOST_DRIFTED]]
     more = len(drifted) - MOST_DRIFTED
     if more > 0:
         lines.append(Text(f"and {words.plural(more, 'feature')} more", style="dim"))
     return _titled("Drifted features", Group(*lines, Text("distance from the held-out rows, 0 to 1", style="dim")))
+
+
+def _predictions(drifted: Sequence[Input]) -> RenderableType:
+    note = "distance from each model's own answers to the held-out rows, 0 to 1"
+    return _titled("Drifted predictions", Group(*map(_drift, drifted), Text(note, style="dim")))
+
+
+def _drift(column: Input) -> Text:
+    return Text(f"{column.name}  {', '.join(f'{role.value} {drift:.2f}' for role, drift in column.drift.items())}")
 
 
 def _rare(tallies: Sequence[RuleTally]) -> Iterator[Text]:

@@ -351,6 +351,13 @@ class Cluster:
         found = self._ledger.window(start_ns, stop_ns)
         return self.answers.inputs({role: total.answered for role, (total, _) in found.items()})
 
+    def predictions(self, start_ns: int, stop_ns: int) -> Mapping[Role, InputColumn]:
+        """What each arm's model answered in ``[start, stop)``; empty without a model in the loop."""
+        if self.answers is None:
+            return {}
+        found = self._ledger.window(start_ns, stop_ns)
+        return self.answers.predictions({role: total.answered for role, (total, _) in found.items()})
+
     def _span_ns(self, role: Role, start_ns: int, stop_ns: int) -> int:
         """How much of ``[start, stop)`` the arm was getting traffic."""
         return sum(max(min(until, stop_ns) - max(since, start_ns), 0) for since, until in self._exposed[role])

@@ -327,10 +327,30 @@ class Answers:
         The same distance as in `drift_score`, over bins between the deciles of the undrifted scores.
         """
         histograms = self._score_bins(role)[1]
+        return float(histograms.distances(self._score_histogram(role, counts), _total(counts))[0])
+
+    def predictions(self, counts: Mapping[Role, Counts]) -> dict[Role, InputColumn]:
+        """What each arm's model answered, in the bins of `prediction_drift`, beside its answers to the undrifted rows.
+
+        Two models differ in what they answer to the same rows: each is compared with itself alone.
+
+        Args:
+            counts: for each arm, how often it was asked each row at each level.
+        """
+        return {role: self._prediction(role, found) for role, found in counts.items() if _total(found)}
+
+    def _prediction(self, role: Role, counts: Counts) -> InputColumn:
+        bins, histograms = self._score_bins(role)
+        shares = self._score_histogram(role, counts) / _total(counts)
+        drift = self.prediction_drift(role, counts)
+        return _column(_score(self._models[role]), bins.labels, histograms.shares, {role: shares}, {role: drift})
+
+    def _score_histogram(self, role: Role, counts: Counts) -> FloatArray:
+        histograms = self._score_bins(role)[1]
         seen = np.zeros(histograms.size)
         for level, number in counts.items():
             seen += histograms.counts(self._score_codes(role, level), number)
-        return float(histograms.distances(seen, _total(counts))[0])
+        return seen
 
     # --- computed once ---
 
@@ -463,6 +483,14 @@ def _column(
 
     bins = [labels[place] for place in few] + [f"{len(rest)} others"] * bool(rest)
     return InputColumn(name, tuple(bins), of(reference), {role: of(found) for role, found in shares.items()}, drift)
+
+
+def _score(model: TrainedModel) -> str:
+    """What a model's scores are."""
+    if model.task is Task.REGRESSION:
+        return "predicted value"
+    chance = hasattr(model.estimator, "predict_proba")
+    return f"{'probability of' if chance else 'score for'} {model.classes[-1]}"
 
 
 def _answer(model: TrainedModel, rows: Any) -> Answered:

@@ -181,3 +181,52 @@ def test_a_page_of_a_suite_goes_with_the_last_of_its_runs(tmp_path: Path) -> Non
     app.prune(app.prunable(app.kept_runs(tmp_path), keep=0, older_than=None), tmp_path)
     assert not page.parent.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+# --- retention after a run --------------------------------------------------------------------------------------------
+
+
+def test_retention_spares_what_was_just_made_and_what_another_process_is_making(tmp_path: Path) -> None:
+    """However old the clock makes a run look, and however many there are."""
+    old, fresh = NOW - timedelta(days=9), NOW - timedelta(hours=1)
+    just = put(tmp_path, "a", old, story("promoted", old))
+    under_way = put(tmp_path, "a", fresh - timedelta(minutes=3), story("unfinished", fresh))
+    no_page_yet = put(tmp_path, "a", fresh - timedelta(minutes=2), story("promoted", fresh - timedelta(minutes=2)))
+    (no_page_yet / "report.html").unlink()
+    never_a_page = put(tmp_path, "b", old, story("promoted", old))
+    (never_a_page / "report.html").unlink()
+    done = put(tmp_path, "a", fresh - timedelta(minutes=1), story("promoted", fresh - timedelta(minutes=1)))
+    newest = put(tmp_path, "a", fresh, story("promoted", fresh))
+    gone = app.retain(tmp_path, keep=1, older_than=None, made=[just.parent / ".." / "a" / just.name])
+    assert [run.folder for run in gone] == [done]
+    assert {run.folder for run in app.kept_runs(tmp_path)} == {just, under_way, no_page_yet, never_a_page, newest}
+    assert {run.folder for run in app.retain(tmp_path, keep=None, older_than=timedelta(days=2))} == {just, never_a_page}
+
+
+@given(runs, st.none() | st.integers(1, 4), st.none() | st.integers(0, 60), st.data())
+def test_retention_deletes_what_prune_would_but_the_runs_just_made(
+    found: list[tuple[str, int, str, int]], keep: int | None, days: int | None, data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        reports = Path(name)
+        for scenario, age, outcome, idle in found:
+            began = NOW - timedelta(days=age, hours=1)
+            touched = max(began, NOW - timedelta(days=idle, hours=1))
+            put(reports, scenario, began, story(outcome, began), touched=touched)
+        before = app.kept_runs(reports)
+        made = data.draw(st.sets(st.sampled_from([run.folder for run in before]))) if before else set()
+        limit = None if days is None else timedelta(days=days)
+        expected = [run for run in app.prunable(before, keep=keep, older_than=limit) if run.folder not in made]
+        assert app.retain(reports, keep=keep, older_than=limit, made=made) == expected
+        left = {run.folder for run in app.kept_runs(reports)}
+        assert left == {run.folder for run in before} - {run.folder for run in expected}
+
+
+def test_what_somebody_else_deletes_meanwhile_is_no_failure(tmp_path: Path) -> None:
+    old = NOW - timedelta(days=9)
+    for name in ("a", "b"):
+        put(tmp_path, name, old, story("promoted", old))
+    gone = app.prunable(app.kept_runs(tmp_path), keep=0, older_than=None)
+    app.prune(gone, tmp_path)
+    app.prune(gone, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import pytest
 
 from harness.app import LOG_NAME
 from harness.log import EventLog
-from tests.cli.conftest import Called
+from tests.cli.conftest import SCENARIOS, Called
 from tests.report.stories import TEXT
 from tests.report.test_fold import promoted, rolled_back
 
@@ -120,3 +120,58 @@ def test_what_prune_does_not_understand(call: Call, kept: Path, words: tuple[str
     assert called.code == 2
     assert said in called.err
     assert len(list((kept / "canary-regression").iterdir())) == 2
+
+
+# --- retention --------------------------------------------------------------------------------------------------------
+
+REJECTED = SCENARIOS / "gate_rejected.yaml"
+
+
+def ids(reports: Path, scenario: str = "canary-regression") -> list[str]:
+    return sorted(folder.name for folder in (reports / scenario).iterdir() if not folder.is_symlink())
+
+
+def paged(kept: Path) -> None:
+    for log in kept.glob(f"*/*/{LOG_NAME}"):
+        (log.parent / "report.html").write_text("page", encoding="utf-8")
+
+
+def test_every_run_is_kept_unless_a_setting_says_otherwise(call: Call, kept: Path) -> None:
+    paged(kept)
+    for _ in range(2):
+        assert call("run", REJECTED, "--quiet").code == 0
+    assert ids(kept) == [OLD, NEW]
+    assert len(list(kept.glob(f"gate-rejected/*-*/{LOG_NAME}"))) == 2
+
+
+def test_a_run_ends_with_what_the_settings_keep(call: Call, kept: Path) -> None:
+    paged(kept)
+    (kept / "notes").mkdir()
+    (kept / "canary-regression" / "a-name-of-my-own").mkdir()
+    Path("harness.toml").write_text("keep-runs = 1\n", encoding="utf-8")
+    told = {each["name"]: each for each in json.loads(call("config", "--json", "-").out)["settings"]}
+    assert (told["keep-runs"]["value"], told["keep-runs"]["place"]) == (1, "harness.toml:1")
+    assert (told["keep-for"]["value"], told["keep-for"]["source"]) == (None, "default")
+    first = call("run", REJECTED)
+    assert "retention (keep-runs 1): 1 older run deleted below reports" in first.err
+    assert ids(kept) == [NEW, "a-name-of-my-own"]
+    made = ids(kept, "gate-rejected")
+    assert call("run", REJECTED, "--quiet").err == ""
+    assert len(ids(kept, "gate-rejected")) == 1
+    assert ids(kept, "gate-rejected") != made
+    assert (kept / "latest" / LOG_NAME).is_file()
+    assert (kept / "notes").is_dir()
+
+
+def test_the_age_of_runs_is_a_variable_and_a_flag_beats_it(
+    call: Call, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paged(kept)
+    monkeypatch.setenv("HARNESS_KEEP_FOR", "1m")
+    assert call("run", REJECTED, "--keep-for", "9999w", "--quiet").code == 0
+    assert ids(kept) == [OLD, NEW]
+    assert call("run", REJECTED, "--quiet").code == 0
+    assert not (kept / "canary-regression").exists()
+    assert len(ids(kept, "gate-rejected")) == 2  # of this very minute
+    monkeypatch.setenv("HARNESS_KEEP_FOR", "soon")
+    assert "HARNESS_KEEP_FOR: 'soon': an age is a whole number and a unit" in call("run", REJECTED).err

@@ -88,10 +88,19 @@ class Boasts(SimulatedCluster):
         return (InputColumn("x", ("low", "high"), (0.5, 0.5), {Role.STABLE: (0.5, 0.6)}, {Role.STABLE: 0.0}),)
 
 
+class Mixed(SimulatedCluster):
+    """Tells of one arm's predictions what the other's model answered."""
+
+    async def predictions(self, start_ns: int, stop_ns: int) -> dict[Role, InputColumn]:
+        other = {Role.STABLE: (0.5, 0.5)}, {Role.STABLE: 0.0}
+        return {Role.CANDIDATE: InputColumn("score", ("low", "high"), (0.5, 0.5), *other)}
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
         ("features_are_told_in_shares", Boasts),
+        ("features_are_told_in_shares", Mixed),
         ("stable_serves_from_the_start", NotReady),
         ("replicas_become_ready_and_go", Accumulates),
         ("weights_are_kept", Uneven),

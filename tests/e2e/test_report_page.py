@@ -114,6 +114,7 @@ def test_the_page_of_a_real_run(open_page: Any, tmp_path: Path) -> None:
         "error_rate",
         "accuracy",
         "drift_score",
+        "prediction_drift",
     ]
     assert min(seen.drawn()) > 1000
     assert seen.complaints == []

@@ -246,6 +246,9 @@ class Silent:
     async def inputs(self, start_ns: int, stop_ns: int) -> tuple[Any, ...]:
         raise BackendError("prometheus does not answer")
 
+    async def predictions(self, start_ns: int, stop_ns: int) -> Mapping[Role, Any]:
+        raise BackendError("prometheus does not answer")
+
 
 @pytest.mark.parametrize(("refusals", "outcome"), [(3, Outcome.ROLLED_BACK), (99, Outcome.FAILED)])
 def test_a_router_that_refuses_the_way_back_is_tried_again_and_then_escalated(refusals: int, outcome: Outcome) -> None:

@@ -166,7 +166,7 @@ class Story:
         if rollout:
             weights = dict(self.settle(outcome, keeps, verified=verified))
             good, bad = arms or (totals(100_000, 40, 12, 0.8), totals(8_000, 120, 400, 0.71))
-            self.tell(e.InputsSeen, MINUTE, INPUTS)
+            self.tell(e.InputsSeen, MINUTE, INPUTS, PREDICTIONS)
             self.tell(e.Totalled, {S: good, C: bad})
         self.tell(e.RunEnded, ended or outcome, reason, weights, wall_s=0.84)
         return Events(self.events)
@@ -196,6 +196,12 @@ INPUTS = (
     ),
     e.InputColumn("<b>plan</b>", ("basic", "full"), (0.3, 0.7), {S: (0.3, 0.7), C: (0.31, 0.69)}, {S: 0.0, C: 0.01}),
 )  # fmt: skip
+
+
+PREDICTIONS = {
+    S: e.InputColumn("probability of Yes", ("below 0.2", "0.2 and more"), (0.5, 0.5), {S: (0.52, 0.48)}, {S: 0.02}),
+    C: e.InputColumn("probability of Yes", ("below 0.3", "0.3 and more"), (0.5, 0.5), {C: (0.1, 0.9)}, {C: 0.38}),
+}
 
 
 def totals(arrived: int, failed: int, wrong: int, accuracy: float) -> ArmTotals:

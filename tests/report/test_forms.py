@@ -5,16 +5,19 @@ import hashlib
 import io
 import json as plain_json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from harness import log
 from harness.domain import event as e
 from harness.domain.analysis import Verdict
 from harness.domain.rollout import Outcome
 from harness.domain.units import MINUTE
 from harness.errors import InputError
+from harness.log import EventLog
 from harness.report import fold, html, json, plots, terminal
 from tests.report.stories import C, S, Story, long_canary
 from tests.report.test_fold import P95, STORIES, promoted, rejected, rolled_back
@@ -125,6 +128,51 @@ def test_features_that_drifted_are_named_and_each_has_its_distribution(monkeypat
     assert rows[0] == ("below 400", "50%")
     widths = [float(width) for width in re.findall(r'<rect class="candidate"[^>]*width="([0-9.]+)"', page)[:2]]
     assert widths == [0.0, 160.0]
+
+
+def test_the_predictions_of_each_arm_stand_beside_its_own_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = fold(rolled_back())
+    text = shown(result, monkeypatch=monkeypatch).split("Drifted predictions")[1]
+    assert "probability of Yes  candidate 0.38" in text
+    assert "stable" not in text.split("distance")[0]
+    page = html.render(result).split("<h3>Predictions of ")
+    assert [part.split("</h3>")[0] for part in page[1:]] == [
+        "stable: probability of Yes",
+        "candidate: probability of Yes",
+    ]
+    rows = re.findall(r'<th scope="row">([^<]+)</th><td><svg.*?</svg></td>((?:<td class="n">[^<]+</td>)+)', page[2])
+    assert rows == [
+        ("below 0.3", '<td class="n">50%</td><td class="n">10%</td>'),
+        ("0.3 and more", '<td class="n">50%</td><td class="n">90%</td>'),
+    ]
+
+
+def test_a_log_of_before_there_were_predictions_still_folds(tmp_path: Path) -> None:
+    events = [replace(event, predictions={}) if isinstance(event, e.InputsSeen) else event for event in rolled_back()]
+    kept = EventLog(tmp_path / "events.jsonl")
+    for event in events:
+        kept.append(event)
+    kept.close()
+    text = (tmp_path / "events.jsonl").read_text(encoding="utf-8")
+    assert text.count(',"predictions":{}') == 1
+    (tmp_path / "old.jsonl").write_text(text.replace(',"predictions":{}', ""), encoding="utf-8")
+    old = fold(log.read(tmp_path / "old.jsonl"))
+    assert old == fold(events)
+    assert "Predictions of" not in html.render(old)
+
+
+def test_drift_is_plotted_wherever_it_was_measured() -> None:
+    def measured(event: e.Event) -> e.Event:
+        if not isinstance(event, e.Observed):
+            return event
+        arms = {
+            role: replace(arm, figures={**arm.figures, "prediction_drift": 0.1}) for role, arm in event.arms.items()
+        }
+        return replace(event, arms=arms)
+
+    events = [measured(event) for event in long_canary()]
+    before, after = ([plot.id for plot in plots.plots(fold(told))] for told in (long_canary(), events))
+    assert [name for name in after if name not in before] == ["prediction_drift"]
 
 
 def test_a_narrow_terminal_has_the_bound_and_says_the_rest_below(monkeypatch: pytest.MonkeyPatch) -> None:

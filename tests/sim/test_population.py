@@ -268,6 +268,35 @@ def test_each_feature_is_told_as_it_was_asked(counts):
     assert {word: share for word, share in found.items() if share} == pytest.approx(expected.to_dict())
 
 
+@given(COUNTS)
+def test_each_model_s_answers_are_told_beside_its_own_to_the_held_out_rows(counts):
+    """Counted once more by numpy, over the deciles of what that model says of the undrifted rows."""
+    told = ANSWERS.predictions({Role.CANDIDATE: counts, Role.STABLE: {}})
+    asked = sum(int(number.sum()) for number in counts.values())
+    assert set(told) == ({Role.CANDIDATE} if asked else set())
+    for role, column in told.items():
+        usual = ANSWERS.scores(role, 0)
+        edges = np.unique(np.quantile(usual, np.linspace(0.1, 0.9, 9), method="inverted_cdf"))
+        given = repeated(lambda level, role=role: ANSWERS.scores(role, level), counts)
+        reference, live = (
+            np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
+            for scores in (usual, given)
+        )
+        there = (reference > 0) | (live > 0)
+        assert column.reference == pytest.approx(tuple(reference[there] / len(usual)))
+        assert column.shares == {role: pytest.approx(tuple(live[there] / asked))}
+        assert column.drift == {role: ANSWERS.prediction_drift(role, counts)}
+
+
+@pytest.mark.parametrize(
+    ("answers", "name"), [(ANSWERS, "probability of Yes"), (REGRESSED, "predicted value")], ids=["class", "value"]
+)
+def test_what_a_score_is_is_named(answers, name):
+    (column,) = answers.predictions({Role.STABLE: {0: np.ones(COUNT, dtype=np.int64)}}).values()
+    assert column.name == name
+    assert column.drift == {Role.STABLE: 0.0}
+
+
 def test_the_bins_of_a_number_are_intervals_of_the_held_out_rows():
     told = ANSWERS.inputs({role: {0: np.ones(COUNT, dtype=np.int64)} for role in ARMS})
     column = next(column for column in told if column.name == "x")
