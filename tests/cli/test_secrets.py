@@ -175,6 +175,27 @@ def test_the_name_of_a_variable_says_whether_its_value_is_a_secret(value: str) -
     assert {name for name in SHOWN.split() if secrets_in({name: value}) != ()} == set()
 
 
+@pytest.mark.parametrize(
+    "secret", ["stable", "candidate", "promoted", "RunEnded", "weights", "000000", 'at_ns":', "canary"]
+)
+def test_a_secret_like_the_logs_own_words_leaves_it_readable(
+    secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import log
+
+    golden = log.read(Path(__file__).parents[1] / "golden" / "canary_healthy.jsonl")
+    monkeypatch.setenv("MY_PASSWORD", secret)
+    kept = log.EventLog(tmp_path / "events.jsonl")
+    for event in golden:
+        kept.append(event)
+    kept.close()
+    read = log.read(tmp_path / "events.jsonl")
+    assert [type(event) for event in read] == [type(event) for event in golden]
+    assert [event.at_ns for event in read] == [event.at_ns for event in golden]
+    assert read.only(RunEnded).outcome is golden.only(RunEnded).outcome
+    assert read.only(RunEnded).weights == golden.only(RunEnded).weights
+
+
 def test_the_log_stays_one_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness import log
     from harness.domain.rollout import Outcome
