@@ -18,7 +18,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmark: $(VENV)/.installed-dev  ## the claims of the README, each against a named peer in the same run
+benchmark: $(VENV)/.installed-dev  ## the simulator against SimPy, replays against their traces, A/B decisions against fixed tests
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/ab_test.py

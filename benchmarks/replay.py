@@ -67,7 +67,7 @@ def measured(name: str, seed: int, rate: float) -> dict[str, Any]:
         draws = np.random.default_rng(seed)
         references = [np.diff(within_seconds(source, draws)) / SECOND for _ in range(DRAWS)]
     distances = [stats.ks_2samp(gaps, other).statistic for other in references]
-    process = arrivals.of(Traffic("trace", Process.POISSON, Trace(path, rate_per_s=rate)))
+    process = arrivals.of(Traffic("trace", Process.POISSON, Trace(path, rate=rate)))
     fit = process.times(0, LONG, rng)
     factor = float(process.curve.expected(LONG)) / source.size
     minutes = int(source[-1] // MINUTE)  # whole ones

@@ -120,8 +120,8 @@ class EventLog:
         if self.events and isinstance(self.events[-1], RunEnded):
             raise LogError(f"the run has ended; {type(event).__name__} comes too late")
         number = len(self.events)
-        self._digest.update(mask(_line(number, event, host=False), self._secrets).encode())
-        line = mask(_line(number, event, host=True), self._secrets)
+        self._digest.update(_line(number, event, host=False, hide=self._hide).encode())
+        line = _line(number, event, host=True, hide=self._hide)
         lost = self._write(line)
         # What is kept and shown is what a reader of the file will see, to the last digit.
         written = decode(line)
@@ -132,6 +132,9 @@ class EventLog:
         if lost and not self._concluding:
             raise lost
         return number
+
+    def _hide(self, text: str) -> str:
+        return mask(text, self._secrets)
 
     def _write(self, line: str) -> LogError | None:
         """Put the line into the file; why that failed, the first time it does."""
@@ -256,33 +259,42 @@ def _fields(kind: Any) -> tuple[tuple[str, bool], ...]:
     return tuple((field.name, bool(field.metadata.get("volatile"))) for field in dataclasses.fields(kind))
 
 
-def _line(number: int, event: Event, *, host: bool) -> str:
+def _same(text: str) -> str:
+    return text
+
+
+def _line(number: int, event: Event, *, host: bool, hide: Callable[[str], str] = _same) -> str:
     kind: Any = type(event)
     line: dict[str, Any] = {"seq": number, "event": kind.__name__}
     apart: dict[str, Any] = {}
     for name, is_volatile in _fields(kind):
-        (apart if is_volatile else line)[name] = _plain(getattr(event, name))
+        (apart if is_volatile else line)[name] = _plain(getattr(event, name), hide)
     if host and apart:
         line["host"] = apart
     return json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
-    """The JSON form: enums by value, floats to nine digits, nothing that JSON lacks."""
+def _plain(value: Any, hide: Callable[[str], str]) -> Any:
+    """The JSON form: enums by value, floats to nine digits, nothing that JSON lacks.
+
+    Texts alone are hidden: a password that is a number, or one of the log's own words, must not make it unreadable.
+    """
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, bool | int | str) or value is None:
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, bool | int) or value is None:
         return value
     if isinstance(value, float):
         return float(f"{value:.9g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(_plain(key, hide)): _plain(item, hide) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [_plain(item, hide) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name, _ in _fields(type(value))}
+        return {name: _plain(getattr(value, name), hide) for name, _ in _fields(type(value))}
     if hasattr(value, "item"):  # a numpy scalar
-        return _plain(value.item())
+        return _plain(value.item(), hide)
     raise LogError(f"{type(value).__name__} cannot stand in an event log")
 
 

@@ -30,6 +30,6 @@ def of(traffic: Traffic) -> Cells:
     shape = traffic.curve
     if not isinstance(shape, Trace):
         return Paced(curve.of(shape), PROCESSES[traffic.process])
-    if shape.rate_per_s is None:
+    if shape.rate is None:
         return replay.replay_of(shape)
     return Paced(replay.fitted(shape), PROCESSES[traffic.process])

@@ -4,8 +4,9 @@ As recorded, every request comes when it did: to the nanosecond where stamps are
 only in which second a request came; within it the places are drawn uniformly, which is what a Poisson process gives for
 a known count, and no second gets more or fewer than it had. A trace that repeats draws them anew each time.
 
-Fitted to a rate, time stays as it was and the rate is multiplied: the recording is the rate curve, in steps, of a
-Poisson process. (Stretching time to reach a rate would squeeze a day into minutes; `speed` does that, where wanted.)
+Fitted to a rate (200/s, or three times its own), time stays as it was and the rate is multiplied: the recording is the
+rate curve, in steps, of a Poisson process. (Stretching time to reach a rate would squeeze a day into minutes; `speed`
+does that, where wanted.)
 """
 
 import math
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness import traces
 from harness.arrivals.curve import NEVER, Curve
-from harness.domain.traffic import Trace
+from harness.domain.traffic import RateFactor, Trace
 from harness.domain.units import SECOND, duration_text
 from harness.errors import InputError
 from harness.seeds import Stream
@@ -101,8 +102,13 @@ def replay_of(trace: Trace) -> Replay:
 
 
 def fitted(trace: Trace) -> Curve:
-    """The recording's curve of rates, multiplied so that its mean is the trace's rate."""
+    """The recording's curve of rates, multiplied so that its mean is the trace's rate.
+
+    Raises:
+        InputError: the file or the cut has no request, or there are too many steps or too high a rate.
+    """
     begins, ends, length_ns = _cut(trace)
+    factor = _factor(trace.rate, begins.size * SECOND / length_ns, trace.path)
     step = trace.resolution_ns
     if length_ns // step > _MOST_STEPS:
         raise InputError(
@@ -112,12 +118,23 @@ def fitted(trace: Trace) -> Curve:
     edges = np.append(np.arange(0, length_ns, step), length_ns)
     counts = np.diff(Counted(begins, ends, length_ns, repeat=False).expected(edges))
     counts[-1] += begins.size - counts.sum()
-    factor = (trace.rate_per_s or 0.0) * length_ns / SECOND / begins.size
     rates = counts * factor / (np.diff(edges) / SECOND)
     knots, heights = np.repeat(edges, 2)[1:-1], np.repeat(rates, 2)
     if trace.repeat:
         return Curve(knots.tolist(), heights.tolist(), length_ns)
     return Curve([*knots.tolist(), float(length_ns)], [*heights.tolist(), 0.0])
+
+
+def _factor(rate: float | RateFactor | None, mean_per_s: float, path: str) -> float:
+    """What the recorded curve, in the run's time, is multiplied by."""
+    if not isinstance(rate, RateFactor):
+        return 1.0 if rate is None else rate / mean_per_s
+    if rate.factor * mean_per_s > MOST_PER_S:
+        raise InputError(
+            f"{path}: x{rate.factor:g} of the recorded {mean_per_s:,.6g}/s is more than {MOST_PER_S:,}/s; give a lower "
+            "traffic.trace.rate"
+        )
+    return rate.factor
 
 
 def length_ns(trace: Trace) -> int:

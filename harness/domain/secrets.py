@@ -11,37 +11,66 @@ MASKED: Final = "***"
 SHORTEST: Final = 6
 """A shorter value is not looked for in texts: it would be found in words that have nothing to do with it."""
 
-_NAMED: Final = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE_KEY", re.IGNORECASE)
-_USERINFO: Final = re.compile(r"(:/{1,2})([^/?#\s\"'<>]+)@")  # one slash where a path has swallowed the other
+_NAMED: Final = re.compile(
+    r"(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|(?:ACCESS|API|PRIVATE)[_-]?KEY)S?(?![A-Z])"
+    r"|[_-](?:KEYS?|PASS)$|^MYSQL_PWD$",
+    re.IGNORECASE,
+)
+_NO_SECRET: Final = re.compile(
+    r"[_-](?:FILE|FILENAME|PATH|DIR|DIRECTORY|FOLDER|HOME|SOCK|NAME|URL|URI|ENDPOINT|TTL|TYPE|LENGTH|LIMIT|COUNT)S?$"
+    r"|(?:^|[_-])(?:MAX|MIN|NUM)[_-]"
+    r"|(?:^|[_-])(?:PUBLIC|PUB|PRIMARY|FOREIGN|PARTITION|SHARD|SORT|GROUP|JOIN|INDEX|CACHE|ROUTING|OBJECT|COMPOSE)[_-]KEYS?$"
+    r"|^GOOGLE_APPLICATION_CREDENTIALS$|^CREDENTIALS_DIRECTORY$",
+    re.IGNORECASE,
+)
+"""Where a secret is kept, what a limit is, and keys that open nothing."""
+_USERINFO: Final = re.compile(
+    r"(?P<before>://)(?P<who>[^/?#\s\"'<>]+)@"
+    r"|(?P<swallowed>:/)(?P<pair>[^/?#\s\"'<>:]+:[^/?#\s\"'<>]+)@"
+)
+"""User info stands after two slashes. A URI that was taken for a path has one left: there it is known by its colon,
+which ``models:/NAME@ALIAS`` has not (MLflow allows none in a name)."""
 _PARAMETER: Final = re.compile(
-    r"([?&][^=&\s\"']*(?:token|password|passwd|secret|api_?key)[^=&\s\"']*=)[^&#\s\"'<>]+", re.IGNORECASE
+    r"([?&][^=&\s\"']*(?:token|password|passwd|passphrase|secret|api_?key)[^=&\s\"']*=)[^&#\s\"'<>]+", re.IGNORECASE
 )
 
 
 def secret_name(name: str) -> bool:
-    """Whether a variable of that name holds a secret.
+    """Whether a variable of that name holds a secret: not where a secret is kept, nor a key that opens nothing.
 
-    >>> secret_name("MLFLOW_TRACKING_PASSWORD"), secret_name("HARNESS_WORKERS")
-    (True, False)
+    >>> [secret_name(name) for name in ("MLFLOW_TRACKING_PASSWORD", "SIGNING_KEY", "TLS_PASSPHRASE")]
+    [True, True, True]
+    >>> [secret_name(name) for name in ("HARNESS_WORKERS", "API_TOKEN_FILE", "PUBLIC_KEY", "KEYBOARD", "MAX_TOKENS")]
+    [False, False, False, False, False]
     """
-    return _NAMED.search(name) is not None
+    return _NAMED.search(name) is not None and _NO_SECRET.search(name) is None
 
 
 def secrets_in(variables: Mapping[str, str]) -> tuple[str, ...]:
     """The values that must not be seen: of secret variables, and the passwords in URIs; the longest first."""
-    found = {value.strip() for name, value in variables.items() if secret_name(name) and not value.startswith("/")}
+    found = {value.strip() for name, value in variables.items() if secret_name(name)}
     for value in variables.values():
-        found |= {part.partition(":")[2] for _, part in _USERINFO.findall(value)}
+        found |= {_who(match).partition(":")[2] for match in _USERINFO.finditer(value)}
     return tuple(sorted((value for value in found if len(value) >= SHORTEST), key=lambda value: (-len(value), value)))
+
+
+def _who(match: re.Match[str]) -> str:
+    return match["who"] or match["pair"]
+
+
+def _nobody(match: re.Match[str]) -> str:
+    return f"{match['before'] or match['swallowed']}{MASKED}@"
 
 
 @functools.lru_cache(maxsize=256)
 def _forms(secret: str) -> tuple[str, ...]:
-    """How a text may hold it: as it is, escaped to be printed in one line, and either of them in JSON."""
-    escaped = secret.encode("unicode_escape").decode("ascii")
-    forms = {secret, escaped}
-    for plain in (secret, escaped):
-        forms |= {json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]}
+    """How a text may hold it: as it is, escaped to be printed in one line, and either of them in quotes, once or twice.
+
+    Twice, for a log holds a scenario's lines as JSON, and in these the secret may have been in quotes already.
+    """
+    forms = {secret, secret.encode("unicode_escape").decode("ascii")}
+    for _ in range(2):
+        forms |= {json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in forms for ascii_only in (True, False)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
@@ -54,10 +83,12 @@ def mask(text: str, secrets: Collection[str] | None = None) -> str:
 
     >>> mask("cannot reach postgresql://me:pw@db/x?sslmode=on&password=a", ())
     'cannot reach postgresql://***@db/x?sslmode=on&password=***'
+    >>> mask("no model models:/churn@stable in runs:/0a1b/model", ())
+    'no model models:/churn@stable in runs:/0a1b/model'
     """
     for secret in secrets_in(os.environ) if secrets is None else secrets:
         for form in _forms(secret):
             text = text.replace(form, MASKED)
     if ":/" in text:
-        text = _PARAMETER.sub(rf"\1{MASKED}", _USERINFO.sub(rf"\1{MASKED}@", text))
+        text = _PARAMETER.sub(rf"\1{MASKED}", _USERINFO.sub(_nobody, text))
     return text

@@ -34,6 +34,14 @@ class Wave:
 
 
 @dataclass(frozen=True, slots=True)
+class RateFactor:
+    """A rate in terms of another."""
+
+    factor: float
+    """So many times as high; above 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """Requests as they were recorded: replayed one by one, or, with a rate, as the curve of a Poisson process."""
 
@@ -45,8 +53,9 @@ class Trace:
     """The column or key that holds the time; None: found."""
     unit: str | None = None
     """Of times that are numbers: s, ms, us, ns; None: found from their size."""
-    rate_per_s: float | None = None
-    """The mean rate that the recorded curve is fitted to; None: each request comes when it did."""
+    rate: float | RateFactor | None = None
+    """The mean rate that the recorded curve is fitted to, per second or in terms of its own; None: each request comes
+    when it did."""
     resolution_ns: int = 60_000_000_000
     """A fitted curve has one rate for each such stretch."""
     speed: float = 1.0

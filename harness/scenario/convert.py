@@ -196,7 +196,7 @@ def _trace(trace: TraceInput) -> Trace:
         format=trace.format,
         time=trace.time,
         unit=trace.unit,
-        rate_per_s=trace.rate,
+        rate=trace.rate,
         resolution_ns=trace.resolution,
         speed=trace.speed,
         repeat=trace.repeat,

@@ -24,6 +24,7 @@ from harness.scenario.quantities import (
     LongDuration,
     PositiveCount,
     Rate,
+    ScaledRate,
     Servers,
     Share,
 )
@@ -154,8 +155,10 @@ class TraceInput(Input):
     file: TraceFile = Field(
         description="The recording, relative to this file; also gzipped.", examples=["traces/azure_llm_conv.csv.gz"]
     )
-    rate: BusyRate | None = Field(
-        None, description="Fit the recorded curve to this mean rate; default: as recorded.", examples=["200/s"]
+    rate: ScaledRate | None = Field(
+        None,
+        description="Fit the recorded curve to this mean rate, or multiply it; default: as recorded.",
+        examples=["200/s", "x3"],
     )
     resolution: LongDuration = Field(
         "1m", validate_default=True, description="With rate: the curve has one rate for each stretch of this length."

@@ -8,7 +8,15 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from harness.domain import quantity
 from harness.domain.fault import LatencyAdd, LatencyFactor
-from harness.domain.quantity import DEVIATION_PATTERN, DURATION_PATTERN, FACTOR_PATTERN, RATE_PATTERN, SHARE_PATTERN
+from harness.domain.quantity import (
+    DEVIATION_PATTERN,
+    DURATION_PATTERN,
+    FACTOR_PATTERN,
+    NUMBER,
+    RATE_PATTERN,
+    SHARE_PATTERN,
+)
+from harness.domain.traffic import RateFactor
 from harness.domain.units import HOUR, SECOND, duration_text
 from harness.scenario.context import Context
 from harness.scenario.inputs import WrongValueError
@@ -106,6 +114,29 @@ _RATE_SCHEMA: Final = WithJsonSchema(
 )
 Rate = Annotated[float, PlainValidator(_rate), _RATE_SCHEMA]
 BusyRate = Annotated[float, PlainValidator(_busy_rate), _RATE_SCHEMA]
+
+
+def _scaled_rate(value: Any) -> float | RateFactor:
+    text = written(value)
+    if re.match(r"[x×*]", text.strip(), re.IGNORECASE):
+        return RateFactor(quantity.factor(text))
+    try:
+        return _busy_rate(value)
+    except ValueError as error:
+        number = re.fullmatch(rf"({NUMBER})\s*[x×*]?", text.strip(), re.ASCII | re.IGNORECASE)
+        raise WrongValueError(f"{error}; or, in terms of the recorded rate, x{number[1] if number else '3'}") from None
+
+
+ScaledRate = Annotated[
+    float | RateFactor,
+    PlainValidator(_scaled_rate),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": RATE_PATTERN}, {"type": "string", "pattern": FACTOR_PATTERN}],
+            "examples": ["200/s", "x3"],
+        }
+    ),
+]
 
 _SHARE_SCHEMA: Final = WithJsonSchema(
     {

@@ -11,7 +11,7 @@ from scipy import stats
 
 from harness import arrivals
 from harness.arrivals import Reader
-from harness.domain.traffic import Process, Trace, Traffic
+from harness.domain.traffic import Process, RateFactor, Trace, Traffic
 from harness.domain.units import HOUR, MINUTE, SECOND
 from harness.errors import InputError
 from harness.seeds import stream
@@ -93,7 +93,7 @@ def test_a_repetition_draws_places_anew_and_keeps_the_seconds():
         optional={
             "repeat": st.booleans(),
             "speed": st.sampled_from([0.5, 3.0, 7.7]),
-            "rate_per_s": st.sampled_from([0.3, 9.0]),
+            "rate": st.sampled_from([0.3, 9.0, RateFactor(2.5)]),
             "from_ns": st.integers(0, 20 * MINUTE),
             "until_ns": st.integers(30 * MINUTE, 50 * MINUTE),
         },
@@ -110,7 +110,7 @@ def test_any_cut_gives_the_same_times(options, path, cuts):
     reader = Reader(source, RNG)
     assert np.array_equal(np.concatenate([reader.until(stop) for stop in edges[1:]]), whole)
     assert np.all(np.diff(whole) >= 0)
-    if "rate_per_s" not in options:
+    if "rate" not in options:
         # What is expected is what comes, but for the second that an edge lies in.
         found = np.searchsorted(whole, edges)
         assert np.all(np.abs(source.curve.expected(edges) - found) <= 17 * max(options.get("speed", 1), 1))
@@ -148,7 +148,7 @@ def test_a_speed_that_would_fill_the_memory_is_refused():
 @pytest.mark.parametrize(("path", "rate"), [(AZURE, 200.0), (AZURE, 1.0), (NASA, 20.0), (NASA, 0.2)])
 def test_a_fitted_rate_is_the_mean_and_the_shape_stays(path, rate):
     source = recorded(path)
-    times = replayed(path, rate_per_s=rate)
+    times = replayed(path, rate=rate)
     length = (source[-1] + (SECOND if path == NASA else source[-1] / (source.size - 1))) / SECOND
     assert abs(times.size - rate * length) < 4 * np.sqrt(rate * length)
     minutes = int(source[-1] // MINUTE)  # whole ones
@@ -166,12 +166,33 @@ def test_a_fitted_rate_is_the_mean_and_the_shape_stays(path, rate):
 @pytest.mark.parametrize(("path", "rate"), [(AZURE, 50.0), (NASA, 5.0)])
 def test_fitted_arrivals_are_poisson_along_the_recorded_curve(path, rate):
     """Time-rescaling: in the expected count of the curve, gaps of a Poisson process are exponential."""
-    process = arrivals.of(Traffic("trace", Process.POISSON, Trace(path, rate_per_s=rate)))
+    process = arrivals.of(Traffic("trace", Process.POISSON, Trace(path, rate=rate)))
     gaps = np.diff(process.curve.expected(process.times(0, LONG, RNG)))
     assert stats.kstest(gaps, "expon").pvalue > 0.001
 
 
+FACTORS = [
+    (AZURE, 3.0, {}),
+    (AZURE, 0.5, {"speed": 2.0}),
+    (AZURE, 3.0, {"from_ns": 10 * MINUTE, "until_ns": 30 * MINUTE}),
+    (NASA, 3.0, {}),
+]
+
+
+@pytest.mark.parametrize(("path", "factor", "options"), FACTORS)
+def test_a_factor_multiplies_what_was_recorded_in_every_minute(path, factor, options):
+    """As many times as recorded by the source, in all and minute by minute, and that many come, as a Poisson count."""
+    source = recorded(path)
+    begin, speed = options.get("from_ns", 0), options.get("speed", 1.0)
+    source = (source[(source >= begin) & (source < options.get("until_ns", LONG))] - begin) / speed
+    process = arrivals.of(Traffic("trace", Process.POISSON, Trace(path, rate=RateFactor(factor), **options)))
+    assert process.curve.expected(LONG) == pytest.approx(factor * source.size, rel=1e-9)
+    edges = np.arange(int(source[-1] // MINUTE) + 1) * MINUTE
+    assert np.diff(process.curve.expected(edges)) == pytest.approx(factor * np.histogram(source, edges)[0], abs=1e-6)
+    assert abs(process.times(0, LONG, RNG).size - factor * source.size) < 4 * np.sqrt(factor * source.size)
+
+
 def test_fitted_to_its_own_rate_gaps_are_close_to_those_recorded():
-    times = replayed(AZURE, rate_per_s=19_366 / 3501.9)
+    times = replayed(AZURE, rate=19_366 / 3501.9)
     figure = stats.ks_2samp(np.diff(times), np.diff(recorded(AZURE))).statistic
     assert figure < 0.1

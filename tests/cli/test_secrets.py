@@ -19,11 +19,17 @@ SECRETS = {
     "MLFLOW_TRACKING_TOKEN": "tok/en+of=mlflow-82",
     "AWS_SECRET_ACCESS_KEY": 'aws"secret\\of-83',
     "OUR_API_KEY": "api-key-of-84",
+    "SESSION_SECRET": "/looks/like-a-path-of-89+x==",
+    "TLS_PASSPHRASE": "a phrase of-90",
+    "SIGNING_KEY": "/key-of-91",
     "MLFLOW_TRACKING_URI": "http://someone:pw-in-uri-85@127.0.0.1:9/",
     "HARNESS_JSON": "http://someone:pw-in-uri-86@127.0.0.1/none/x.json",
 }
-PARTS = ("of-mlflow", "of=mlflow", "of-83", "of-84", "pw-in-uri")
+PARTS = ("of-mlflow", "of=mlflow", "of-83", "of-84", "of-89", "of-90", "of-91", "pw-in-uri")
 HEALTHY = SCENARIOS / "gate_rejected.yaml"
+NO_SECRETS = "models:/churn@stable and runs:/0a1b2c/model@1 are no secrets"
+TOLD = f"description={json.dumps(' | '.join((*SECRETS.values(), NO_SECRETS)))}"
+"""Puts every secret into the scenario, and so into its log and its reports."""
 
 
 def leaks(folder: Path, *texts: str) -> list[str]:
@@ -49,6 +55,18 @@ CASES = {
     "cannot keep runs": ([HEALTHY, "--report", "/dev/null/x"], {}, 2),
     "has a wrong variable": ([HEALTHY], {"HARNESS_WORKERS": "postgresql://me:pw-in-uri-87@db/x"}, 2),
     "writes to a URI": ([HEALTHY], {"HARNESS_JSON": SECRETS["HARNESS_JSON"]}, 2),
+    "writes to a URI of its arguments": (
+        [HEALTHY, "--json", "http://someone:pw-in-uri-92@127.0.0.1/none/x.json"],
+        {},
+        2,
+    ),
+    "has them in its scenario": (
+        [HEALTHY, "--set", TOLD, "--json", "x.json", "--junit", "x.xml", "--markdown", "x.md"],
+        {},
+        0,
+    ),
+    "has them in a path": ([HEALTHY, "--json", f"none/{SECRETS['SESSION_SECRET']}"], {}, 2),
+    "has them in a mistake": ([HEALTHY, "--set", f"model.data.target={SECRETS['SIGNING_KEY']}"], {}, 2),
 }
 
 
@@ -61,6 +79,17 @@ def test_no_secret_is_written(words: list[object], more: dict[str, str], code: i
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert leaks(tmp_path, done.stdout, done.stderr) == []
+
+
+def test_what_is_no_secret_is_read_in_log_and_report(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", str(HEALTHY), "--set", TOLD], cwd=tmp_path, text=True,
+        capture_output=True, check=False, env=os.environ | SECRETS | {"HARNESS_JSON": "x.json"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (log,) = tmp_path.glob("reports/*/2*/events.jsonl")
+    for file in (log, log.parent / "report.html"):
+        assert f"http://***@127.0.0.1/none/x.json | {NO_SECRETS}" in file.read_text(encoding="utf-8"), file
 
 
 def test_config_shows_none(tmp_path: Path) -> None:
@@ -105,7 +134,66 @@ def test_what_a_backend_says_in_its_error_is_masked_everywhere(
 def test_a_mask_leaves_alone_what_is_no_secret() -> None:
     text = 'see https://example.org/a?x=1, mail me@example.org; {"path": "a/b@c", "token_count": 3}'
     assert mask(text, ()) == text
-    assert secrets_in({"API_TOKEN": "abc", "HOME": "long enough to be one", "X_TOKEN_FILE": "/run/secrets/x"}) == ()
+    assert secrets_in({"API_TOKEN": "short", "HOME": "long enough to be one", "X_TOKEN_FILE": "/run/secrets/x"}) == ()
+
+
+@pytest.mark.parametrize(
+    "uri", ["models:/churn@stable", "models:/a/3", "runs:/0a1b/model@x", "mlflow+http://h/x?a=b@c"]
+)
+def test_a_uri_without_user_is_left_as_it_is(uri: str) -> None:
+    assert mask(f'load {uri}: not found; "{uri}"', ()) == f'load {uri}: not found; "{uri}"'
+    assert secrets_in({"MODEL": uri}) == ()
+
+
+@pytest.mark.parametrize(
+    ("uri", "masked"),
+    [
+        ("https://me@db/x", "https://***@db/x"),
+        ("https://me:p@w@db/x", "https://***@db/x"),
+        ("http:/me:pw@db/x.json", "http:/***@db/x.json"),
+        ("models:/churn@stable from http://me:pw@db/", "models:/churn@stable from http://***@db/"),
+    ],
+)
+def test_the_user_of_a_uri_is_masked(uri: str, masked: str) -> None:
+    assert mask(uri, ()) == masked
+
+
+HIDDEN = """
+    PGPASSWORD MYSQL_PWD DB_PASS DB_PASSWD X_PASSPHRASE SSH_KEY_PASSPHRASE CLIENT_SECRET SECRET_KEY_BASE NPM_AUTHTOKEN
+    SIGNING_KEY FERNET_KEY API_KEYS APIKEY apiKey AWS_ACCESS_KEY_ID SSH_PRIVATE_KEY PRIVATE_KEY_PEM AZURE_CREDENTIALS
+"""
+SHOWN = """
+    X_PASSPHRASE_FILE SIGNING_KEY_PATH SECRETS_DIR PASSWORD_STORE_DIR GOOGLE_APPLICATION_CREDENTIALS TOKEN_URL
+    SECRET_NAME PUBLIC_KEY SSH_PUBLIC_KEYS SORT_KEY PRIMARY_KEY KEYBOARD KEY MONKEY MAX_TOKENS TOKENIZERS_PARALLELISM
+    SECRETARY OLDPWD COMPASS SSH_ASKPASS SSH_AUTH_SOCK HARNESS_WORKERS
+"""
+
+
+@pytest.mark.parametrize("value", ["/srv/looks/like-a-path", "sixsix"])
+def test_the_name_of_a_variable_says_whether_its_value_is_a_secret(value: str) -> None:
+    assert {name for name in HIDDEN.split() if secrets_in({name: value}) != (value,)} == set()
+    assert {name for name in SHOWN.split() if secrets_in({name: value}) != ()} == set()
+
+
+@pytest.mark.parametrize(
+    "secret", ["stable", "candidate", "promoted", "RunEnded", "weights", "000000", 'at_ns":', "canary"]
+)
+def test_a_secret_like_the_logs_own_words_leaves_it_readable(
+    secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import log
+
+    golden = log.read(Path(__file__).parents[1] / "golden" / "canary_healthy.jsonl")
+    monkeypatch.setenv("MY_PASSWORD", secret)
+    kept = log.EventLog(tmp_path / "events.jsonl")
+    for event in golden:
+        kept.append(event)
+    kept.close()
+    read = log.read(tmp_path / "events.jsonl")
+    assert [type(event) for event in read] == [type(event) for event in golden]
+    assert [event.at_ns for event in read] == [event.at_ns for event in golden]
+    assert read.only(RunEnded).outcome is golden.only(RunEnded).outcome
+    assert read.only(RunEnded).weights == golden.only(RunEnded).weights
 
 
 def test_the_log_stays_one_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

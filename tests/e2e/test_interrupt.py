@@ -1,10 +1,13 @@
 """An interrupt at any point ends with traffic on stable; a second one while that is done does not break it."""
 
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,9 @@ from harness.domain.event import Decided, Event, Interrupted, Routed, RunEnded, 
 from harness.domain.model import Role
 from harness.domain.rollout import Outcome
 from harness.domain.units import WHOLE
+from tests import requires
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
-FORGETFUL = [path for path in SCENARIOS if path.stem != "mlflow_registry"]
-"""Those whose next run is the same run: what one leaves in a registry that outlives it changes the next."""
 ON_STABLE = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
 
 
@@ -36,23 +38,52 @@ class Interrupts:
             signal.raise_signal(signal.SIGINT)
 
 
-def interrupted(path: Path, number: int, reports: Path) -> tuple[list[Event], app.Rehearsal]:
+def interrupted(path: Path, number: int, surroundings: "Surroundings") -> tuple[list[Event], app.Rehearsal]:
     watcher = Interrupts(number)
-    made = app.rehearse(app.load_scenario(path), app.Options(reports=reports, watchers=[watcher]))
+    scenario = app.load_scenario(path, surroundings.overrides(path))
+    made = app.rehearse(scenario, app.Options(reports=surroundings.folder, watchers=[watcher]))
     return watcher.events, made
 
 
+class Surroundings:
+    """Where runs are kept, and an empty registry for each run that would find there what the one before has left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._template: Path | None = None
+        self._numbers = itertools.count()
+
+    def overrides(self, path: Path) -> Sequence[str]:
+        if path.stem != "mlflow_registry":
+            return ()
+        store = self.folder / f"store{next(self._numbers)}" / "registry.db"
+        store.parent.mkdir()
+        shutil.copy(self._empty(), store)
+        return [f"backends.{kind}=mlflow+sqlite:///{store}" for kind in ("registry", "tracker")]
+
+    def _empty(self) -> Path:
+        """An empty store: a new one costs seconds of migrations, a copy nothing."""
+        if self._template is None:
+            requires.module("mlflow")
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            self._template = self.folder / "template.db"
+            SqlAlchemyStore(f"sqlite:///{self._template}", (self.folder / "artifacts").as_uri()).engine.dispose()
+        return self._template
+
+
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("reports")
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
+    return Surroundings(tmp_path_factory.mktemp("reports"))
 
 
-@pytest.mark.parametrize("path", FORGETFUL, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:sqlalchemy")
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
-def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: float, reports: Path) -> None:
-    whole = len(_whole(path, reports))
-    events, made = interrupted(path, number := round(share * (whole - 1)), reports)
+def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: float, surroundings: Surroundings) -> None:
+    whole = len(_whole(path, surroundings))
+    events, made = interrupted(path, number := round(share * (whole - 1)), surroundings)
     ended = events[-1]
     assert isinstance(ended, RunEnded)
     if ended.outcome is Outcome.ABORTED:
@@ -62,16 +93,16 @@ def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: flo
     else:  # it had been decided already, and a decision once begun is carried out
         decided = next(place for place, event in enumerate(events) if isinstance(event, Decided))
         assert number >= decided or ended.weights in ({}, ON_STABLE)
-        assert ended.outcome is _whole(path, reports)[-1].outcome  # type: ignore[attr-defined]
+        assert ended.outcome is _whole(path, surroundings)[-1].outcome  # type: ignore[attr-defined]
     assert list(log.read(made.path)) == events
 
 
 _KNOWN: dict[Path, list[Event]] = {}
 
 
-def _whole(path: Path, reports: Path) -> list[Event]:
+def _whole(path: Path, surroundings: Surroundings) -> list[Event]:
     if path not in _KNOWN:
-        _KNOWN[path] = interrupted(path, 10**9, reports)[0]
+        _KNOWN[path] = interrupted(path, 10**9, surroundings)[0]
     return _KNOWN[path]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness import app
-from harness.domain.traffic import Trace
+from harness.domain.traffic import RateFactor, Trace
 from harness.domain.units import HOUR, MINUTE
 from harness.errors import InputError, ScenarioError
 
@@ -28,7 +28,7 @@ def test_every_key_is_read() -> None:
         format="csv",
         time="TIMESTAMP",
         unit="ms",
-        rate_per_s=200.0,
+        rate=200.0,
         resolution_ns=MINUTE // 2,
         speed=2.0,
         repeat=True,
@@ -38,11 +38,23 @@ def test_every_key_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(("written", "rate"), [("x3", RateFactor(3.0)), ("x0.5", RateFactor(0.5)), ("12000/m", 200.0)])
+def test_a_rate_may_be_in_terms_of_the_recorded_one(written: str, rate: float | RateFactor) -> None:
+    curve = load(f"{{{AZURE}, rate: {written}, resolution: 30s}}").traffic.curve
+    assert isinstance(curve, Trace)
+    assert curve.rate == rate
+
+
 WRONG = {
     "no such file": ("{file: traces/none.csv}", "no such file; paths are relative to the scenario file"),
     "no file": ("{rate: 5/s}", "file"),
     "a cut that ends before it begins": (f"{{{AZURE}, from: 5m, until: 5m}}", "it lies after from, 5m"),
     "a resolution of nothing": (f"{{{AZURE}, resolution: 5s}}", "belongs to rate"),
+    "a bare rate": (f"{{{AZURE}, rate: 3}}", "write 3/s; or, in terms of the recorded rate, x3"),
+    "a factor behind": (f"{{{AZURE}, rate: 4x}}", "3600/h; or, in terms of the recorded rate, x4"),
+    "a spaced factor": (f"{{{AZURE}, rate: x 4}}", "a factor is written x4"),
+    "no factor": (f"{{{AZURE}, rate: x0}}", "a factor is above 0"),
+    "no rate": (f"{{{AZURE}, rate: 0/s}}", "this rate is above 0/s"),
     "a format nobody knows": (f"{{{AZURE}, format: cvs}}", "nearest: csv"),
     "a flag": (f"{{{AZURE}, repeat: 3}}", "true or false"),
     "a misspelt key": (f"{{{AZURE}, repaet: true}}", "repeat"),
@@ -54,6 +66,17 @@ def test_what_is_wrong_is_told_at_its_place(trace: str, told: str) -> None:
     with pytest.raises(ScenarioError) as refused:
         load(trace)
     assert told in str(refused.value)
+
+
+def test_a_factor_that_would_fill_the_memory_is_refused_by_check_and_run(tmp_path: Path) -> None:
+    scenario = load(f"{{{AZURE}, rate: x2000000}}")
+    told = (
+        r"azure_llm_conv\.csv\.gz: x2e\+06 of the recorded 5\.53\d+/s is more than 10,000,000/s; give a lower traffic"
+    )
+    with pytest.raises(ScenarioError, match=told):
+        app.check_references(scenario)
+    with pytest.raises(InputError, match=told):
+        app.rehearse(scenario, app.Options(reports=tmp_path))
 
 
 def test_check_and_run_tell_the_line_of_a_recording(tmp_path: Path) -> None:
