@@ -13,9 +13,9 @@ def shadow(policy: RolloutPolicy, replicas: Mapping[Role, int]) -> Steps:
 
 
 def shadow_steps(share: int, for_ns: int, approve: Approve | None = None) -> tuple[Step, ...]:
-    """Copy a share of requests (in 1/10,000) for a while.
+    """Copy a share of requests (in 1/10,000) for a while; copying goes on until the rollout ends.
 
     >>> [str(step) for step in shadow_steps(2000, 3600_000_000_000)]
-    ['mirror 20%', 'pause 1h', 'mirror off']
+    ['mirror 20%', 'pause 1h']
     """
-    return (SetMirror(share), Pause(for_ns), SetMirror(0), *([approve] if approve else []))
+    return (SetMirror(share), Pause(for_ns), *([approve] if approve else []))
