@@ -2,6 +2,7 @@
 
 steps.py     the machine of what goes by steps: canary, blue-green, shadow and A/B over steps of their own
 replicas.py  the machine of rolling updates; counts.py: the arithmetic of replica counts, moves.py: it as moves
+sizes.py     sizes of the revisions behind a router, as Argo Rollouts reckons them
 state.py     what a machine remembers; foresight.py, plan.py: a policy in time, if all goes well
 
 Adding a strategy is adding a file with a function from a policy to a machine, and a line to this table; or, from

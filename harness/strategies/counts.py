@@ -101,7 +101,7 @@ class Limits:
 
 
 def fenceposts(replicas: int, max_surge: int | str | None, max_unavailable: int | str | None) -> tuple[int, int]:
-    """Surge, rounded up, and unavailable, rounded down; if both come to nothing, 1 may be unavailable.
+    """Surge, rounded up, and unavailable, rounded down; if both come to nothing, 1 may be unavailable. None is 0.
 
     Raises:
         InputError: one of them is neither a count nor a share.
@@ -116,7 +116,7 @@ def fenceposts(replicas: int, max_surge: int | str | None, max_unavailable: int 
 
 def _counted(name: str, value: int | str | None, replicas: int) -> Fraction:
     # Kubernetes takes a *string* without a percent sign for percent: who reads its manifests must add the sign.
-    found = SHARE.fullmatch(str(value or 0).strip())
+    found = SHARE.fullmatch("0" if value is None else str(value).strip())
     if not found or not (found[2] or found[1].isdigit()):
         raise InputError(f"{name} is {value!r}; give a count of replicas such as 2, or a share of them such as 25%")
     return Fraction(found[1]) * replicas / 100 if found[2] else Fraction(found[1])
@@ -149,14 +149,13 @@ def target(limits: Limits, weight: int, whole: int = WHOLE) -> Counts:
         return Counts(0, 0)
     low, high = replicas * weight // whole, -(-replicas * weight // whole)
     may_be_none = weight in {0, whole} or (replicas == 1 and not limits.surge)
-    choices = [Counts(replicas - high, high)] if high < replicas or may_be_none else []
+    choices: list[Counts] = []
     for total in (replicas, replicas + 1) if limits.surge else (replicas,):
-        if total > replicas:
+        if high < total or may_be_none:
             choices.append(Counts(total - high, high))
-        midway = 2 * (total * weight % whole) == whole
-        if (low or may_be_none) and not (midway and choices):
+        if low or may_be_none:
             choices.append(Counts(total - low, low))
-    return min(choices, key=lambda each: _off(each, weight, whole))
+    return min(choices, key=lambda each: _off(each, weight, whole))  # of equals the first
 
 
 def _off(counts: Counts, weight: int, whole: int) -> Fraction:
@@ -172,11 +171,20 @@ def step(limits: Limits, goal: Counts, fleet: Fleet) -> Counts:
 
     First grow into the room that the surge leaves, stable before the candidate. Then give up, of the revision that has
     to shrink, what is beyond the least that must be ready. What is not ready of that revision counts as if it were: it
-    serves nobody, and if it held replicas back a rollout would never get past a revision that crashes.
+    serves nobody, and if it held replicas back a rollout would never get past a revision that crashes. Where there are
+    more than there may be (the service was made smaller on the way), they are brought back to that, and nothing that is
+    ready and needed is given up for it.
+
+    Args:
+        limits: How many there may be, and must be ready.
+        goal: Where it goes to; within the limits.
+        fleet: What there is.
 
     >>> step(Limits(10, surge=2, unavailable=1), Counts(5, 5), Fleet(Count(ready=10, wanted=10)))
     Counts(stable=9, candidate=2)
     """
+    if goal.total > limits.most:
+        raise ValueError(f"the goal is {goal.total} replicas; there may be {limits.most}")
     wanted = fleet.wanted
     room = limits.most - wanted.total - fleet.older
     stable = _grown(wanted.stable, goal.stable, room)
@@ -214,7 +222,7 @@ def _shrunk(wanted: int, goal: int, spare: int) -> int:
 
 
 def _within(limits: Limits, draining: Count, other: Count) -> tuple[int, int]:
-    """Both counts, brought back to the most that there may be (it was lowered, or the goal changed on the way).
+    """Both counts, brought back to the most that there may be, where there were more of both than the goal has.
 
     The revision that is not drained gives way, but not what it has ready and is needed for the least; for that part the
     drained one gives way after all.
