@@ -226,10 +226,9 @@ class Steps:
         routed = replace(state, routed_ns=at_ns, wake_ns=None)
         if state.index >= len(self.policy.steps):  # what is left, after the last step: the promotion itself
             return self._end(routed, End(Outcome.PROMOTED, "every step was passed"))
-        start = bool(self.policy.analysis) and not state.analysing and self._exposed(state)
-        start = start and state.index >= self.policy.analysis_from
-        left = self._leave(replace(routed, analysing=state.analysing or start), at_ns)
-        return _after(left, StartAnalysis()) if start else left
+        if not self._may_start(routed):
+            return self._leave(routed, at_ns)
+        return _after(self._leave(replace(routed, analysing=True), at_ns), StartAnalysis())
 
     def _horizon(self, state: State) -> Transition:
         if state.phase in PERSON:
@@ -266,7 +265,14 @@ class Steps:
                 return _after(self._route(replace(now, mirror=share), at_ns), entered)
             case SetScale(count):
                 return _after(self._scale(replace(now, scale=count), at_ns), entered)
-        return self._wait(now, step, entered, at_ns)
+        if not self._may_start(now):
+            return self._wait(now, step, entered, at_ns)
+        return _after(self._wait(replace(now, analysing=True), step, entered, at_ns), StartAnalysis())
+
+    def _may_start(self, state: State) -> bool:
+        """Whether the background analysis is to begin now: it needs a candidate that answers something."""
+        begun = state.analysing or self.policy.analysis is None
+        return not begun and self._exposed(state) and state.index >= self.policy.analysis_from
 
     def _wait(self, now: State, step: Step, entered: EnterStep, at_ns: int) -> Transition:
         """Begin a step in which something is waited for."""
@@ -422,7 +428,7 @@ class Steps:
 
     def _waits_for_judgement(self, state: State) -> bool:
         analysis = self.policy.analysis
-        if analysis is None or analysis.no_data is not NoData.HOLD or not state.analysing:
+        if analysis is None or analysis.no_data is not NoData.HOLD or not state.analysing or not self._exposed(state):
             return False
         return state.passed_ns is None or state.passed_ns <= state.routed_ns
 
