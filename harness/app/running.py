@@ -93,12 +93,9 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
+    stages += [stage(word)(scenario) for word in scenario.stages]
     return Parts(
-        stages=[
-            *([Validate()] if scenario.model.data else []),
-            *stages,
-            *[stage(word)(scenario) for word in scenario.stages],
-        ],
+        stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
         tracker=tracker,
         platform=platform,

@@ -241,7 +241,7 @@ class Steps:
 
     # --- steps ---
 
-    def _enter(self, state: State, index: int, at_ns: int) -> Transition:
+    def _enter(self, state: State, index: int, at_ns: int) -> Transition:  # noqa: PLR0911 - one for each kind of step
         """Begin the step of that index; beyond the last one the candidate gets what is left, and is promoted."""
         before = replace(state, index=index - 1)
         if not self.policy.by_replicas and (lacking := self._lacking(state, self._next_weight(before))):
