@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -74,6 +74,10 @@ class Options:
     """A `Registry` of the caller's own, instead of the one the scenario names; it outlives the run."""
     tracker: Any = None
     """A `Tracker` of the caller's own."""
+    notifiers: Mapping[str, Any] = field(default_factory=dict)
+    """Notifiers of the caller's own, instead of those that the scenario's ``notify`` names by the same word."""
+    platform: Callable[[Scenario], Any] | None = None
+    """Makes a `Platform` of the caller's own, with its metrics, instead of what the scenario names."""
 
 
 def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
@@ -90,7 +94,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     words, trust = scenario.backends, scenario.model.trust_pickle
     registry = options.registry or made("registry", words.registry, trust_pickle=trust)
     tracker = options.tracker or made("tracker", words.tracker, trust_pickle=trust)
-    platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
+    platform, metrics = _platform(scenario, options)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
     stages += [stage(word)(scenario) for word in scenario.stages]
@@ -99,12 +103,23 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         registry=registry,
         tracker=tracker,
         platform=platform,
-        metrics=backend("metrics", words.metrics)(platform),
+        metrics=metrics,
         machine=strategies()[scenario.rollout.strategy](
             scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
         ),
         run_id=run_id,
+        notifiers={word: options.notifiers.get(word) or made("notifier", word) for word in scenario.notify},
     )
+
+
+def _platform(scenario: Scenario, options: Options) -> tuple[Any, Any]:
+    """Where both arms run, and where its figures are asked for."""
+    if options.platform:
+        platform = options.platform(scenario)
+        return platform, platform.metrics
+    words = scenario.backends
+    platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
+    return platform, backend("metrics", words.metrics)(platform)
 
 
 def rehearse(scenario: Scenario, options: Options = Options(), stop: Stop | None = None) -> Rehearsal:
