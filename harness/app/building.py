@@ -145,7 +145,7 @@ def rehearsal(
     """
     if clock not in tuple(Clock):
         raise InputError(f"clock is {clock!r}; it is one of {', '.join(Clock)}")
-    plan = ModelPlan(model, _source(stable), _source(candidate), data, _gates(gates, data))
+    plan = ModelPlan(model, source_of(stable), source_of(candidate), data, _gates(gates, data))
     made = Scenario(
         name=_slug(name),
         description=description,
@@ -176,7 +176,8 @@ def rehearsal(
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def _source(given: Any) -> ModelSource:
+def source_of(given: Any) -> ModelSource:
+    """Where a model comes from, as it may be given: so, or the fitted estimator itself, or nothing."""
     return given if isinstance(given, SOURCES) else GivenPlan(given)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from harness.app import Options, rehearsal
 from harness.errors import BackendError, DeploymentError, HarnessError
 from harness.facades.deploying import DeploymentResult, Endpoint
-from harness.facades.preparing import DeploymentPrep, kept, prepare
+from harness.facades.preparing import DeploymentPrep, check_models, kept, prepare
 from harness.facades.strategies import BlueGreenDeployment, CanaryDeployment, Deployment, RollingDeployment
 
 
@@ -79,6 +79,7 @@ class DeploymentPipeline:
         try:
             prep = self.prepare_deployment(deployment_config)
             policy = self.deployment_strategies[word].policy(prep)
+            check_models(prep)
             rehearsal(policy, model=prep.model_name, stable=prep.stable, candidate=prep.candidate, **prep.settings)
         except BackendError:
             raise

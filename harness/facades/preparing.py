@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from harness.app import Options, rehearsal
+from harness.app.building import source_of
 from harness.app.installed import made
 from harness.clock import run_real
 from harness.domain.model import GivenPlan, ModelSource, RegisteredPlan, Revision, Role
@@ -92,8 +93,8 @@ def prepare(given: Any, options: Options) -> DeploymentPrep:
     return DeploymentPrep(
         deployment_id=uuid.uuid4().hex[:12],
         model_name=name,
-        stable=_stable(request, name, options.registry),
-        candidate=_candidate(request, name, options.registry),
+        stable=source_of(_stable(request, name, options.registry)),
+        candidate=source_of(_candidate(request, name, options.registry)),
         rules=rules,
         settings=settings,
     )
@@ -112,6 +113,19 @@ def _candidate(request: Mapping[str, Any], name: str, registry: Any) -> Any:
             raise InputError("a deployment has a model or a model_version, not both: the registry counts versions")
         return request["model"]
     return GivenPlan() if version is None else at_version(registry, name, version)
+
+
+def check_models(prep: DeploymentPrep) -> None:
+    """See that what was handed over can be served.
+
+    Raises:
+        InputError: one is no fitted classifier or regressor.
+    """
+    from harness.training.brought import given
+
+    for role, plan in ((Role.STABLE, prep.stable), (Role.CANDIDATE, prep.candidate)):
+        if isinstance(plan, GivenPlan) and plan.model is not None:
+            given(plan, prep.model_name, role, None)
 
 
 # --- asking a registry ------------------------------------------------------------------------------------------------

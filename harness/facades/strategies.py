@@ -48,7 +48,8 @@ class Deployment(ABC):
             deployment_prep: what `DeploymentPipeline.prepare_deployment` answers, or a request as it takes it.
 
         Raises:
-            DeploymentError: the candidate was not promoted; traffic is on what was in service before.
+            DeploymentError: the candidate was not promoted; traffic is on what was in service before (where the
+                rollout was still held when its horizon came, ``paused``: as it stood).
         """
         given = deployment_prep
         prep = given if isinstance(given, DeploymentPrep) else prepare(given, self.options)
