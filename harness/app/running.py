@@ -13,7 +13,7 @@ import anyio
 
 from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
-from harness.app.installed import DISTRIBUTION, backend, made, stage, strategies
+from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.domain.event import Event
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
@@ -94,7 +94,8 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     words, trust = scenario.backends, scenario.model.trust_pickle
     registry = options.registry or made("registry", words.registry, trust_pickle=trust)
     tracker = options.tracker or made("tracker", words.tracker, trust_pickle=trust)
-    platform, metrics = _platform(scenario, options)
+    machine = machine_of(scenario)
+    platform, metrics = _platform(planned(scenario, machine), options)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
     stages += [stage(word)(scenario) for word in scenario.stages]
@@ -104,9 +105,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         tracker=tracker,
         platform=platform,
         metrics=metrics,
-        machine=strategies()[scenario.rollout.strategy](
-            scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
-        ),
+        machine=machine,
         run_id=run_id,
         notifiers={word: options.notifiers.get(word) or made("notifier", word) for word in scenario.notify},
     )
@@ -148,6 +147,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     run_id = run_id_of(scenario)
     # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
+    scenario = planned(scenario, made_of.machine)
     folder = folder_for(options.reports / scenario.name, run_id)
     log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
     for watcher in options.watchers:
