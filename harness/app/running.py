@@ -15,8 +15,10 @@ from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.domain.event import Event
+from harness.domain.model import ARMS, GivenPlan
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
+from harness.errors import InputError
 from harness.log import EventLog
 
 Watcher = Callable[[int, Event], None]
@@ -94,6 +96,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     words, trust = scenario.backends, scenario.model.trust_pickle
     registry = options.registry or made("registry", words.registry, trust_pickle=trust)
     tracker = options.tracker or made("tracker", words.tracker, trust_pickle=trust)
+    _no_unknown_models(scenario, registry)
     machine = machine_of(scenario)
     platform, metrics = _platform(planned(scenario, machine), options)
     cache = options.reports / ".cache" / "models" if options.cache else None
@@ -109,6 +112,23 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         run_id=run_id,
         notifiers={word: options.notifiers.get(word) or made("notifier", word) for word in scenario.notify},
     )
+
+
+def _no_unknown_models(scenario: Scenario, registry: Any) -> None:
+    """Refuse to register nothing as a model where others would load it.
+
+    Raises:
+        InputError: a model is not given, and the registry keeps models for others too.
+    """
+    from harness.protocols import ModelStore
+
+    for role in ARMS:
+        plan = scenario.model.of(role)
+        if isinstance(plan, GivenPlan) and plan.model is None and isinstance(registry, ModelStore):
+            raise InputError(
+                f"model.{role} is not given, and {type(registry).__name__} keeps models that others load; "
+                "give a fitted estimator, or leave the registry in memory"
+            )
 
 
 def _platform(scenario: Scenario, options: Options) -> tuple[Any, Any]:

@@ -39,12 +39,19 @@ class DeploymentPrep:
 
 
 def kept(options: Options | None, config: Any = None) -> Options:
-    """Options with a registry that outlives each run: the caller's, the one that a config names, or one in memory."""
+    """Options with a registry that outlives each run: the caller's, the one that a config names, or one in memory.
+
+    Raises:
+        BackendError: MLflow is named, and is not installed or cannot be asked.
+    """
     options = options or Options()
     if options.registry is not None:
         return options
     uri = read(config, "mlflow_tracking_uri")
-    return replace(options, registry=made("registry", f"mlflow+{uri}" if uri else "memory"))
+    if not uri:
+        return replace(options, registry=made("registry", "memory"))
+    named = f"mlflow+{uri}"
+    return replace(options, registry=made("registry", named), tracker=options.tracker or made("tracker", named))
 
 
 def read(config: Any, key: str, otherwise: Any = None) -> Any:

@@ -76,6 +76,27 @@ def test_without_a_version_before_traffic_stays_and_a_person_is_called(
     assert "previous" not in aliases(deployed)
 
 
+def test_an_alarm_with_a_version_before_that_serves_no_more_leaves_traffic_where_it_is(
+    deployed: harness.Options, jotter: Jotter
+) -> None:
+    decays = Fault("decay", CANDIDATE, Errors(0.1), at_ns=10 * MINUTE)
+    broken = Fault("broken", STABLE, Errors(1.0), at_ns=5 * MINUTE)
+    with pytest.raises(harness.RollbackError, match=r"^Rollback verification failed: error_rate was") as raised:
+        system(deployed, faults=[decays, broken]).monitor_and_rollback("churn", 2)
+    assert raised.value.result.outcome == "failed"
+    assert raised.value.result.ended_on[Role.CANDIDATE] == 10_000
+    assert aliases(deployed)["stable"] == 2
+    assert any("churn:1 could not be verified: traffic stays on churn:2" in text for text in jotter.texts)
+
+
+def test_one_that_does_not_serve_at_all_is_taken_back_at_once(deployed: harness.Options) -> None:
+    dead = Fault("dead", CANDIDATE, Errors(1.0))
+    found = system(deployed, faults=[dead]).monitor_and_rollback("churn", 2)
+    assert (found.rollback_required, found.to_version, found.successful) == (True, 1, True)
+    assert "could not be verified" in found.reason
+    assert aliases(deployed) == {"stable": 1, "candidate": 2}
+
+
 def test_by_hand(deployed: harness.Options) -> None:
     found = system(deployed).execute_rollback("churn", 2, "customers complained")
     assert found == harness.RollbackResult(
