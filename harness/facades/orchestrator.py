@@ -89,7 +89,9 @@ class ModelDeploymentOrchestrator:
         """What watches the model from now on."""
         if self.monitoring_setup is None:
             return monitoring(production_result)
-        return self.monitoring_setup.configure(model=production_result.model, endpoints=production_result.endpoints)
+        return self.monitoring_setup.configure(
+            model=production_result.model_name, endpoints=production_result.prep.addresses
+        )
 
 
 def staged(result: Any) -> tuple[Any, ...]:

@@ -51,7 +51,7 @@ class DeploymentPipeline:
         Args:
             deployment_config: ``strategy``, ``model_name``; ``model`` (a fitted estimator, or where it comes from) or
                 ``model_version`` of the registry; ``stable`` likewise (default: what the registry names so);
-                ``thresholds`` or ``rules``; and what `harness.rehearsal` takes: traffic, service, faults, data …
+                ``thresholds`` or ``rules``; ``endpoints`` (URLs, for its monitoring); and what `harness.rehearsal` takes: traffic, service, faults, data …
 
         Raises:
             DeploymentError: the request cannot be carried out, the candidate was not promoted, or is not healthy; with
@@ -95,7 +95,7 @@ class DeploymentPipeline:
         """What watches the model from now on."""
         if self.monitoring_setup is None:
             return monitoring(deployed)
-        return self.monitoring_setup.configure(model=deployed.model, endpoints=deployed.endpoints)
+        return self.monitoring_setup.configure(model=deployed.model_name, endpoints=deployed.prep.addresses)
 
     def health_check_endpoints(self, endpoints: tuple[Endpoint, ...]) -> HealthCheck:
         """Whether each was seen to serve with the traffic that it has, when the run ended."""

@@ -15,7 +15,7 @@ from harness.domain.model import GivenPlan, ModelSource, RegisteredPlan, Revisio
 from harness.errors import InputError, NotRegistered
 from harness.facades.thresholds import rules_of, usual
 
-OWN: Final = ("strategy", "model_name", "model_version", "model", "stable", "thresholds", "rules")
+OWN: Final = ("strategy", "model_name", "model_version", "model", "stable", "thresholds", "rules", "endpoints")
 """What a request may say besides what `harness.rehearsal` takes."""
 SETTINGS: Final = tuple(
     name
@@ -34,6 +34,8 @@ class DeploymentPrep:
     candidate: ModelSource
     rules: tuple[str, ...]
     """What must hold while the candidate has traffic."""
+    addresses: tuple[str, ...] = ()
+    """URLs at which users reach the model, for whoever sets its monitoring up; servers in a simulation have none."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else `harness.rehearsal` is given: traffic, service, faults …"""
 
@@ -103,6 +105,7 @@ def prepare(given: Any, options: Options) -> DeploymentPrep:
         stable=source_of(_stable(request, name, options.registry)),
         candidate=source_of(_candidate(request, name, options.registry)),
         rules=rules,
+        addresses=tuple(request.get("endpoints", ())),
         settings=settings,
     )
 

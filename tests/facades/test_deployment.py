@@ -144,10 +144,11 @@ def test_a_platform_of_the_callers_own_is_what_it_runs_on(options: harness.Optio
 def test_monitoring_is_set_up_by_whoever_is_given(options: harness.Options) -> None:
     class Setup:
         def configure(self, *, model: str, endpoints: Any) -> str:
-            return f"{model} at {endpoints[0].name}"
+            return f"{model} at {endpoints[0]}"
 
-    done = harness.DeploymentPipeline(options, Setup()).run_deployment_pipeline({"strategy": "blue_green", **FEW})
-    assert done["monitoring"] == "churn:2 at candidate"
+    asked = {"strategy": "blue_green", "endpoints": ["http://10.0.0.7:8080"], **FEW}
+    done = harness.DeploymentPipeline(options, Setup()).run_deployment_pipeline(asked)
+    assert done["monitoring"] == "churn at http://10.0.0.7:8080"
 
 
 def test_the_orchestrator_goes_by_way_of_a_canary(options: harness.Options, jotter: Jotter) -> None:
