@@ -51,7 +51,8 @@ class DeploymentPipeline:
         Args:
             deployment_config: ``strategy``, ``model_name``; ``model`` (a fitted estimator, or where it comes from) or
                 ``model_version`` of the registry; ``stable`` likewise (default: what the registry names so);
-                ``thresholds`` or ``rules``; ``endpoints`` (URLs, for its monitoring); and what `harness.rehearsal` takes: traffic, service, faults, data …
+                ``thresholds`` or ``rules``; ``endpoints`` (URLs, for its monitoring); and what `harness.rehearsal`
+                takes: traffic, service, faults, data …
 
         Raises:
             DeploymentError: the request cannot be carried out, the candidate was not promoted, or is not healthy; with
