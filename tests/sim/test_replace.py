@@ -203,7 +203,7 @@ def test_labels_and_answers_of_the_old_models_are_not_judged_as_the_new_ones(ado
 
 def test_agreement_and_score_distance_are_those_of_the_copied_rows() -> None:
     """Drawn again here from the same hashes, request by request, and asked of both models directly."""
-    instant = {role: Service(3, 4, Fixed(1e-6), SECOND, 10) for role in ARMS}
+    instant = {role: Service(3, 4, Fixed(1e-6), SECOND, 10, startup_ns=0) for role in ARMS}
     shifted = (fault(Shift("x", 0.3), on=CANDIDATE),)
     traffic = replace(TRAFFIC, classes=(), schedule=())
     made = cluster(
