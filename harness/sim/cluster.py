@@ -202,6 +202,7 @@ class Cluster:
         self._faults.inject(faults)
         self._befall()
         self.answers = answers
+        self._plane.forget_first(self._place[Role.CANDIDATE])
         self._plane.forget_answers()
         self._ledger.forget_rows()
         for role in self.arms:

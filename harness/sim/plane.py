@@ -338,6 +338,10 @@ class RequestPlane:
         """Count the users that each arm meets from now on (`kernels.LATELY`)."""
         np.bitwise_and(self._state.met, np.uint8(0xFF ^ k.LATELY), out=self._state.met)
 
+    def forget_first(self, arm: int) -> None:
+        """No request has come to the arm yet: another model answers there."""
+        self._state.arms[arm, k.FIRST_NS] = -1
+
     def in_flight(self, arm: int) -> int:
         """Requests that came and whose outcome has not been seen."""
         flying = self._state.spill[: self._state.run[k.FLYING], k.TAG]

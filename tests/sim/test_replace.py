@@ -91,7 +91,9 @@ def test_who_is_adopted_serves_on_without_a_gap_and_by_its_own_law() -> None:
     after = made.totals(160 * SECOND)
     assert after[Role.CANDIDATE].arrived == before[Role.CANDIDATE].arrived  # of the old candidate, and no more
     assert after[Role.CANDIDATE].in_flight == 0
-    assert after[Role.CANDIDATE].first_ns == pytest.approx(20 * SECOND, abs=SECOND)
+    assert before[Role.CANDIDATE].first_ns == pytest.approx(20 * SECOND, abs=SECOND)
+    assert after[Role.CANDIDATE].first_ns is None  # of the new one
+    assert after[Role.STABLE].first_ns == before[Role.STABLE].first_ns
 
 
 def test_what_is_in_flight_is_counted_for_the_arm_that_it_came_to() -> None:
