@@ -286,9 +286,7 @@ class Lifecycle:
         async with self._stage("deploy"):
             await executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
             self.case, self.number = case, self.number + 1
-            service = executor.scenario.service
-            stable = service[Role.CANDIDATE if adopt else Role.STABLE].replicas
-            executor.home = Role.STABLE
+            stable, executor.home = executor.replicas[executor.home], Role.STABLE
             executor.replicas = {Role.STABLE: stable, Role.CANDIDATE: 0}
             executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
             executor.routing, executor.baselines = Routing(executor.weights), Baselines()
