@@ -66,7 +66,8 @@ async def run(
         ClockError: the platform waits for the outside world and time is virtual.
         InputError: a data or model file turned out to be unusable; the log has been ended all the same.
     """
-    if is_virtual() and parts.platform.realtime:
+    waits = parts.platform.realtime or any(getattr(stage, "realtime", False) for stage in parts.staging)
+    if is_virtual() and waits:
         raise ClockError("this scenario's backends wait for the outside world; run it with `--clock real`")
     executor = Executor(scenario, parts, log, origin_ns=now_ns())
     lifecycle = Lifecycle(executor)
@@ -389,6 +390,7 @@ class Lifecycle:
             settled = await settle.promote(executor, revisions[Role.STABLE], revisions[Role.CANDIDATE], end)
             if settled.outcome is Outcome.PROMOTED:
                 executor.home = Role.CANDIDATE
+                await settle.watch(executor, revisions[Role.CANDIDATE])
                 if self._care() is None:
                     await settle.retire(executor, executor.home)
         return settled
