@@ -4,12 +4,14 @@ The real model answers what it is asked; a load test meets the same compiled req
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import anyio
 import numpy as np
+import threadpoolctl
 
 from harness.clock import now_ns
 from harness.domain.fault import Crash, Errors, Fault, LatencyAdd, LatencyFactor, Missing, Scale, Shift, Swap
@@ -23,10 +25,15 @@ from harness.errors import ServingError
 from harness.protocols import LoadResult, Notice, Population, Reply
 from harness.seeds import stream
 from harness.sim.cluster import Cluster, Setting
-from harness.sim.population import answer
 
 SERVED = frozenset({Role.STABLE})
 """The arm of a cluster that has all the traffic when it starts: here the candidate stands in it, alone."""
+
+
+_NUMBER = (frozenset({int, float}), "a number")
+_TEXT = (frozenset({str}), "a text")
+_TAKES = {**dict.fromkeys("iuf", _NUMBER), "b": (frozenset({bool}), "true or false")}
+"""What a column takes, by the kind of its type."""
 
 
 class SimulatedStaging:
@@ -143,9 +150,9 @@ class SimulatedEndpoint:
             if name not in body:
                 return f"{name} is missing; send null where it is not known"
             value = body[name]
-            numeric = self._reference[name].dtype.kind in "iufb"  # type: ignore[index]  # there are rows
-            if value is not None and numeric is not isinstance(value, int | float):
-                return f"{name} is {value!r}; it takes {'a number' if numeric else 'a text'}"
+            kind, what = _TAKES.get(self._reference[name].dtype.kind, _TEXT)  # type: ignore[index]  # there are rows
+            if value is not None and type(value) not in kind:
+                return f"{name} is {value!r}; it takes {what}"
         return ""
 
     def _answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,21 +162,28 @@ class SimulatedEndpoint:
         known = self._reference[list(columns)].dtypes  # type: ignore[index]  # there are rows
         row = pd.DataFrame(columns).astype({name: known[name] for name in columns if body[name] is not None})
         row = row.astype({name: object for name in columns if body[name] is None and known[name].kind not in "fiub"})
-        found = answer(self._model, self._platform.seen(row, self._reference))
-        predicted = found.predicted[0]
-        prediction: str | float = float(predicted)
-        confidence = None
-        if self._model.task is Task.CLASSIFICATION:
-            prediction = self._model.classes[int(predicted)]
-            if hasattr(self._model.estimator, "predict_proba"):
-                score = float(found.scores[0])
-                confidence = score if predicted else 1 - score
+        row = self._platform.seen(row, self._reference)
+        with threadpoolctl.threadpool_limits(limits=1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what drifted, which is wanted
+            prediction, confidence = _said(self._model, row)
         return {
             "prediction": prediction,
             "confidence": confidence,
             "model": self._revision.name,
             "version": self._revision.version,
         }
+
+
+def _said(model: TrainedModel, row: Any) -> tuple[str | float, float | None]:
+    """The label of one row and how probable it is, or its value; asked as a server asks."""
+    estimator = model.estimator
+    said = np.ravel(estimator.predict(row))[0]
+    if model.task is Task.REGRESSION:
+        return float(said), None
+    if not hasattr(estimator, "predict_proba"):
+        return str(said), None
+    place = [str(label) for label in estimator.classes_].index(str(said))
+    return str(said), float(estimator.predict_proba(row)[0, place])
 
 
 def _serving(fault: Fault) -> bool:

@@ -228,6 +228,12 @@ class Lifecycle:
         revisions = {Role.STABLE: self._home_revision()}
         async with self._stage("register"):
             case = await register(executor, challenged.having(revisions=revisions), (Role.CANDIDATE,))
+        try:
+            case = await self._staged(case)
+        except Rejected as refusal:  # the champion stays
+            self._finish("rejected", str(refusal))
+            executor.notify(f"the challenger is not rolled out: {refusal}")
+            return None
         await self._succeed(case, (), adopt=adopt)
         return await self._rollout()
 
@@ -279,6 +285,7 @@ class Lifecycle:
                 gate(executor, case)
         async with self._stage("register"):
             case = await register(executor, case, (Role.CANDIDATE,))
+        case = await self._staged(case)
         return case.having(scenario=executor.scenario)
 
     async def _succeed(self, case: Case, injected: tuple[Fault, ...], *, adopt: bool) -> None:
@@ -314,11 +321,16 @@ class Lifecycle:
                 gate(executor, self.case)
         async with self._stage("register"):
             self.case = await register(executor, self.case)
-        for stage in executor.parts.staging:
-            async with self._stage(stage.name):
-                self.case = await stage.run(self.case, executor.tell)
+        self.case = await self._staged(self.case)
         async with self._stage("deploy"):
             await self._deploy()
+
+    async def _staged(self, case: Case) -> Case:
+        """A registered candidate that has stood what it must before any of it reaches production."""
+        for stage in self.executor.parts.staging:
+            async with self._stage(stage.name):
+                case = await stage.run(case, self.executor.tell)
+        return case
 
     async def _deploy(self) -> None:
         executor = self.executor

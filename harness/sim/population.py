@@ -401,7 +401,7 @@ class Answers:
             # One thread: sums over several depend on how many there are. Warnings are about rows, and drift is wanted.
             with threadpoolctl.threadpool_limits(limits=1), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return answer(model, self._frame(condition)[list(model.features)])
+                return _answer(model, self._frame(condition)[list(model.features)])
         except (ValueError, TypeError, KeyError) as error:
             raise ArtifactError(f"the {role} model {model.name} cannot answer rows under drift: {error}") from error
 
@@ -493,8 +493,8 @@ def _score(model: TrainedModel) -> str:
     return f"{'probability of' if chance else 'score for'} {model.classes[-1]}"
 
 
-def answer(model: TrainedModel, rows: Any) -> Answered:
-    """What a model answers to rows: one batch through the estimator."""
+def _answer(model: TrainedModel, rows: Any) -> Answered:
+    """One batch through the estimator."""
     estimator = model.estimator
     if model.task is Task.REGRESSION:
         values = np.asarray(estimator.predict(rows), dtype=np.float64).ravel()
