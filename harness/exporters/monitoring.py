@@ -35,8 +35,8 @@ class MonitoringSetup:
     """Sets a model's monitoring up.
 
     >>> made = MonitoringSetup(["p95 <= 250ms"]).configure(model="churn", endpoints=["http://10.0.0.7:8080/predict"])
-    >>> print(made.scrape.splitlines()[-3].strip())
-    - 10.0.0.7:8080
+    >>> "10.0.0.7:8080" in made.scrape, "p95" in made.alerts
+    (True, True)
 
     Args:
         policies: what the model is watched by: rules as text, each looked at every minute, or monitors.

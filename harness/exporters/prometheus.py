@@ -125,8 +125,8 @@ def _alert(model: str, monitor: Monitor, rule: Rule, watch: Watch) -> dict[str, 
         "labels": {
             "severity": SEVERITY[monitor.on_alarm],
             "action": monitor.on_alarm.value,
-            "policy": monitor.name,
-            "rule": rule.text,
+            "policy": _literal(monitor.name),  # labels of alerts are templates too
+            "rule": _literal(rule.text),
         },
         "annotations": {
             "summary": _literal(f"{subject}: {rule.text} does not hold"),

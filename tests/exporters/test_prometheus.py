@@ -190,6 +190,7 @@ def fires(folder: Path, rule: str, series: list[dict[str, str]], at: str, watche
 
 STABLE = counters("stable", 600, 6)
 """1 % of errors."""
+RIGHT = quality("stable", "accuracy", 0.9)
 
 
 @pytest.mark.parametrize(
@@ -212,8 +213,8 @@ STABLE = counters("stable", 600, 6)
         ("p95 <= 200ms", [*latency("candidate", 600, 60), *counters("candidate", 600, 0)], True),
         ("mean <= 40ms", [*latency("candidate", 600, 0), *counters("candidate", 600, 0)], True),
         ("mean <= 60ms", [*latency("candidate", 600, 0), *counters("candidate", 600, 0)], False),
-        ("accuracy >= stable - 5%", [*quality("stable", "accuracy", 0.9), *quality("candidate", "accuracy", 0.84)], True),
-        ("accuracy >= stable - 5%", [*quality("stable", "accuracy", 0.9), *quality("candidate", "accuracy", 0.86)], False),
+        ("accuracy >= stable - 5%", [*RIGHT, *quality("candidate", "accuracy", 0.84)], True),
+        ("accuracy >= stable - 5%", [*RIGHT, *quality("candidate", "accuracy", 0.86)], False),
         ("accuracy >= 85%", quality("candidate", "accuracy", 0.5, labels=10), False),
         ("queue_length <= 50", gauge("candidate", "queue_length", 60), True),
         ("queue_length <= 50", gauge("candidate", "queue_length", 40), False),
@@ -250,8 +251,9 @@ def test_after_a_promotion_what_stable_showed_last_stands_for_it(tmp_path: Path)
 
 
 NUMBERS = st.integers(0, 100)
-LEAVES = st.tuples(st.sampled_from(["queue_length", "replicas_ready"]), st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
-                   NUMBERS).map(lambda leaf: " ".join(map(str, leaf)))  # fmt: skip
+OPS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
+GAUGES = st.sampled_from(["queue_length", "replicas_ready"])
+LEAVES = st.tuples(GAUGES, OPS, NUMBERS).map(lambda leaf: " ".join(map(str, leaf)))
 CONDITIONS = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
