@@ -130,7 +130,7 @@ def _alert(model: str, monitor: Monitor, rule: Rule, watch: Watch) -> dict[str, 
         },
         "annotations": {
             "summary": _literal(f"{subject}: {rule.text} does not hold"),
-            "description": f"{{{{ $value | {template} }}}} for {_literal(metric.about)} of {_literal(subject)}, over "
+            "description": f"{_literal(metric.about)} of {_literal(subject)} is {{{{ $value | {template} }}}} over "
             f"{watch.window}; the policy {_literal(monitor.name)} wants {_literal(rule.text)}, and its alarm leads to "
             f"{monitor.on_alarm.value}",
         },

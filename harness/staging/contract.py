@@ -109,9 +109,9 @@ def misfit(reply: Reply, model: TrainedModel, revision: Revision) -> str:
     if model.task is Task.CLASSIFICATION and prediction not in model.classes:
         return f"prediction is {prediction!r}, not one of {', '.join(model.classes)}"
     if model.task is Task.REGRESSION and not _number(prediction):
-        return f"prediction is {prediction!r}, not a number"
+        return f"prediction is {_shown(prediction)}, not a number"
     if confidence is not None and not (_number(confidence) and 0 <= confidence <= 1):
-        return f"confidence is {confidence!r}, neither a share from 0 to 1 nor null"
+        return f"confidence is {_shown(confidence)}, neither a share from 0 to 1 nor null"
     answered_by = f"{body.get('model')}:{body.get('version')}"
     return "" if answered_by == str(revision) else f"{answered_by} answers, not {revision}"
 
@@ -157,10 +157,16 @@ def _differs(row: Golden, reply: Reply) -> str:
     body = reply.body if reply.answered and isinstance(reply.body, Mapping) else {}
     prediction, confidence = body.get("prediction"), body.get("confidence")
     if not _same(prediction, row.prediction):
-        return f"held-out row {row.number} is answered {prediction!r}, and was {row.prediction!r}"
+        return f"held-out row {row.number} is answered {_shown(prediction)}, and was {_shown(row.prediction)}"
     if row.confidence is not None and not _same(confidence, row.confidence):
-        return f"held-out row {row.number} is answered with confidence {confidence!r}, and was with {row.confidence!r}"
+        found, wanted = _shown(confidence), _shown(row.confidence)
+        return f"held-out row {row.number} is answered with confidence {found}, and was with {wanted}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    """An answer in a text; of a number no more digits than any machine agrees on."""
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def _same(found: Any, wanted: Any) -> bool:

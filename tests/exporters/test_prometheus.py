@@ -285,3 +285,12 @@ def test_who_is_watched_follows_from_the_endpoints() -> None:
     alone = setup.configure(model="m", endpoints=["http://h:1"]).alerts
     assert 'role="stable"' in alone
     assert 'role="candidate"' not in alone
+
+
+def test_the_documents_example_is_read_by_prometheus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    found: dict[str, Any] = {}
+    exec(compile(code, "lifecycle.md", "exec"), found)
+    assert "10.0.0.2:8080" in capsys.readouterr().out
+    assert "SUCCESS" in promtool(written(tmp_path, found["made"]), "check", "config", SCRAPE_FILE)
