@@ -15,6 +15,7 @@ from harness.domain.event import (
     LoadTested,
     Noticed,
     Observed,
+    Promoted,
     RunEnded,
     StageFinished,
     StagingAsked,
@@ -23,7 +24,7 @@ from harness.domain.event import (
     TrafficStarted,
 )
 from harness.domain.fault import Crash, Errors, LatencyAdd, LatencyFactor, Missing, Scale, Shift, Swap
-from harness.domain.lifecycle import StagingPlan, Successor
+from harness.domain.lifecycle import Aftercare, Monitor, OnAlarm, RetrainPlan, StagingPlan, Successor
 from harness.domain.model import Revision, Role, Source, TrainPlan
 from harness.domain.rollout import Outcome
 from harness.domain.service import Fixed, Service
@@ -32,9 +33,9 @@ from harness.errors import ClockError, ServingError
 from harness.log import EventLog, Events
 from harness.protocols import Population, Reply
 from harness.staging.contract import golden
-from tests.build import fault, rehearse
+from tests.build import analysis, fault, rehearse
 from tests.engine.test_run import CancelledAt
-from tests.staging.build import PLAN, Failing, Saying, Trained, body_with, staged, staged_parts
+from tests.staging.build import PLAN, Bent, Failing, Saying, Trained, body_with, staged, staged_parts
 
 CHECKS = ["staging_ready", "answer_schema", "bad_input", "golden_rows", "success_rate", "mean", "p95", "p99"]
 
@@ -345,3 +346,47 @@ async def test_the_simulated_endpoint_says_what_a_server_would() -> None:
     await platform.stop()
     await platform.stop()
     assert (await endpoint.predict(good)).status == 503
+
+
+# --- those that come later --------------------------------------------------------------------------------------------
+
+
+class SoundOnce(SimulatedStaging):
+    """An environment in which the first candidate is sound and those after it answer for another version."""
+
+    started = 0
+
+    async def start(self, *args: Any) -> Any:
+        self.started += 1
+        endpoint = await super().start(*args)
+        return endpoint if self.started == 1 else Bent(endpoint, body_with(version=0))
+
+
+def test_a_newer_candidate_that_fails_in_staging_leaves_the_promoted_one_in_service() -> None:
+    of = staged(successors=(Successor(40 * MINUTE, TrainPlan("none", {}), name="newer"),), horizon_ns=4 * HOUR)
+    outcome, events = rehearse(of, staged_parts(of, SoundOnce(of, PLAN)))
+    assert outcome is Outcome.REJECTED
+    assert events.last(RunEnded).reason.startswith("in staging: answer_schema: 0 of 12 answers")
+    assert events.last(Promoted).version == 2
+    assert events.last(RunEnded).weights == {Role.STABLE: 0, Role.CANDIDATE: 10_000}
+    assert all(ended.gone for ended in events.of(StagingEnded))
+
+
+def test_a_challenger_that_fails_in_staging_leaves_the_champion_where_it_is() -> None:
+    class Anew:
+        async def challenge(self, case: Any, known: float, tell: Any) -> Any:
+            del known, tell
+            return case.having(models={**case.models, Role.CANDIDATE: Trained().model(Role.CANDIDATE)})
+
+    watch = Monitor("decay", analysis("p95 <= 60ms"), OnAlarm.RETRAIN)
+    care = Aftercare(monitors=(watch,), for_ns=HOUR, retrain=RetrainPlan(TrainPlan("none", {}), at_most=1))
+    slow = fault(LatencyFactor(4.0), at_ns=40 * MINUTE)
+    of = staged(aftercare=care, faults=(slow,), horizon_ns=4 * HOUR)
+    of = replace(of, rollout=replace(of.rollout, analysis=None))
+    made = replace(staged_parts(of, SoundOnce(of, PLAN)), retrainer=Anew())
+    outcome, events = rehearse(of, made)
+    assert [asked.version for asked in events.of(StagingAsked)] == [2, 3]
+    assert [each.status for each in events.of(StageFinished) if each.stage == "staging"] == ["ok", "rejected"]
+    assert outcome is Outcome.PROMOTED
+    assert [promoted.version for promoted in events.of(Promoted)] == [2]
+    assert events.last(RunEnded).weights == {Role.STABLE: 0, Role.CANDIDATE: 10_000}
