@@ -9,7 +9,7 @@ A served model is expected to show, with the labels ``model`` and ``role``:
                                                           model_utilisation, model_queue_length, ... likewise
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,16 +157,3 @@ def _relative(series: str, bound: Relative) -> str:
 def number(value: float) -> str:
     """A number of PromQL; nine digits, as the log keeps figures."""
     return f"{value:.9g}"
-
-
-def each(condition: Condition, of: Callable[[Comparison], bool] = lambda _: True) -> Iterator[Comparison]:
-    """The comparisons of a condition."""
-    match condition:
-        case Comparison():
-            if of(condition):
-                yield condition
-        case Not(inner):
-            yield from each(inner, of)
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from each(part, of)
