@@ -4,7 +4,7 @@ import contextlib
 import signal
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import anyio
 from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
 from harness.app.installed import DISTRIBUTION, backend, made, stage, strategies
+from harness.app.monitoring import FolderMonitoring
 from harness.domain.event import Event
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
@@ -94,7 +95,13 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
     stages += [stage(word)(scenario) for word in scenario.stages]
+    staging: list[Stage] = []
+    if scenario.staging:
+        from harness.staging import Staging
+
+        staging = [Staging(backend("staging", words.staging)(scenario, scenario.staging), scenario.staging)]
     return Parts(
+        staging=staging,
         stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
         tracker=tracker,
@@ -134,6 +141,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
     folder = folder_for(options.reports / scenario.name, run_id)
+    made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
     log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
     for watcher in options.watchers:
         log.watch(watcher)
