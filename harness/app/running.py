@@ -82,6 +82,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     from harness.data.stage import Validate
     from harness.engine import Parts
     from harness.protocols import Stage
+    from harness.training.retrain import Retrain
     from harness.training.stage import Evaluate, Train
     from harness.training.stored import model_store
 
@@ -94,6 +95,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
     stages += [stage(word)(scenario) for word in scenario.stages]
+    care = scenario.aftercare
     return Parts(
         stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
@@ -104,6 +106,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
             scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
         ),
         run_id=run_id,
+        retrainer=Retrain(scenario, cache) if care and care.retrain else None,
     )
 
 
