@@ -41,4 +41,3 @@ def train(
         data_digest=data_digest,
     )
     return model, fitted, reused
-
