@@ -85,9 +85,10 @@ class PageHinkley:
 
 @dataclass(slots=True)
 class Decay:
-    """Detect that the mean error over a window lies above the lowest that it was, by a margin; starts anew after that.
+    """Detect that the mean error over a window lies above the lowest that it was, by a margin.
 
     What a monitor with a rule like ``accuracy >= 70%`` does, with a bound that comes from the model's own best window.
+    After an alarm it alarms again when another window has passed, if that is still so.
 
     >>> detector = Decay(window=10, margin=0.25)
     >>> next(i for i, x in enumerate([0.0] * 50 + [1.0] * 50) if detector.update(x))
@@ -111,5 +112,4 @@ class Decay:
         alarmed = mean - self._lowest > self.margin
         if alarmed:
             self._last.clear()
-            self._lowest = float("inf")
         return alarmed

@@ -66,7 +66,7 @@ def course(
 
     The detector hears the errors of a chunk when its answers become known, which is at the chunk's end. A challenger
     learns from the plan's window, and takes over where it is better on the newest rows, kept apart for that
-    (`harness.training.retrain.cut`). After an alarm the detector starts anew.
+    (`harness.training.retrain.cut`). A new champion is heard by a new detector.
 
     Args:
         count: of all rows.
@@ -87,7 +87,6 @@ def course(
         if plan is None or ear is None or detector is None or not _alarmed(ear, right[start - first : stop - first]):
             continue
         alarms.append(stop)
-        ear = detector()
         places = cut(plan, first, stop, learned)
         if places.stop - places.judged < MIN_JUDGED or places.judged <= places.start:
             continue
@@ -95,13 +94,14 @@ def course(
         shares = (float(model(places.judged, places.stop).mean()) for model in (challenger, champion))
         challenges.append(Challenge(stop, *shares))
         if challenges[-1].better:
-            champion, learned = challenger, places.judged
+            champion, learned, ear = challenger, places.judged, detector()
     return Course(first, right, tuple(alarms), tuple(challenges))
 
 
 def _alarmed(ear: Detector, right: NDArray[np.bool_]) -> bool:
     """Whether any of a chunk's errors is an alarm; all are heard."""
-    return any([ear.update(float(not each)) for each in right])
+    alarms = [ear.update(float(not each)) for each in right]
+    return any(alarms)
 
 
 def persistence(target: NDArray[np.generic], first: int, delay: int = 1) -> Course:

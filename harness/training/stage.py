@@ -12,8 +12,6 @@ from harness.domain.model import (
     PredictionsPlan,
     RegisteredPlan,
     Role,
-    Source,
-    Task,
     TrainedModel,
     TrainPlan,
     UriPlan,
