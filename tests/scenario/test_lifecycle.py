@@ -183,7 +183,7 @@ def test_retraining_where_rows_are_in_order_of_time(valid: str, load: Any) -> No
     text = """
 monitoring:
   monitors: [{name: decay, rules: [accuracy >= 70%], on_alarm: retrain}]
-  retrain: {algorithm: random_forest, params: {n_estimators: 10}, window: sliding, rows: 500, gates: [accuracy >= stable]}
+  retrain: {algorithm: random_forest, params: {n_estimators: 10}, rows: 500, gates: [accuracy >= stable]}
 """
     read = load(valid.replace("test_share: 25%}", "test_share: 25%, walk: 4h}") + text)
     plan = TrainPlan("random_forest", {"n_estimators": 10})
