@@ -83,6 +83,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     from harness.data.stage import Validate
     from harness.engine import Parts
     from harness.protocols import Stage
+    from harness.training.retrain import Retrain
     from harness.training.stage import Evaluate, Train
     from harness.training.stored import model_store
 
@@ -100,6 +101,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         from harness.staging import Staging
 
         staging = [Staging(backend("staging", words.staging)(scenario, scenario.staging), scenario.staging)]
+    care = scenario.aftercare
     return Parts(
         staging=staging,
         stages=[Validate(), *stages] if scenario.model.data else stages,
@@ -111,6 +113,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
             scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
         ),
         run_id=run_id,
+        retrainer=Retrain(scenario, cache) if care and care.retrain else None,
     )
 
 

@@ -221,8 +221,10 @@ class Lifecycle:
         self.retrained.append(now_ns())
         adopt = executor.home is Role.CANDIDATE
         champion = self.case.having(models=self._champion())
+        challenged, left_ns = None, executor.origin_ns + executor.scenario.horizon_ns - now_ns()
         async with self._stage("retrain"):
-            challenged = await retrainer.challenge(champion, self._known(), executor.tell)
+            with anyio.move_on_after(max(left_ns, 0) / SECOND):
+                challenged = await retrainer.challenge(champion, self._known(), executor.tell)
         if challenged is None:
             return None
         revisions = {Role.STABLE: self._home_revision()}
