@@ -4,7 +4,7 @@ import contextlib
 import signal
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import anyio
 from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
+from harness.app.monitoring import FolderMonitoring
 from harness.domain.event import Event
 from harness.domain.model import ARMS, GivenPlan
 from harness.domain.rollout import Outcome
@@ -88,6 +89,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     from harness.data.stage import Validate
     from harness.engine import Parts
     from harness.protocols import Stage
+    from harness.training.retrain import Retrain
     from harness.training.stage import Evaluate, Train
     from harness.training.stored import model_store
 
@@ -102,7 +104,14 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
     stages += [stage(word)(scenario) for word in scenario.stages]
+    staging: list[Stage] = []
+    if scenario.staging:
+        from harness.staging import Staging
+
+        staging = [Staging(backend("staging", words.staging)(scenario, scenario.staging), scenario.staging)]
+    care = scenario.aftercare
     return Parts(
+        staging=staging,
         stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
         tracker=tracker,
@@ -111,6 +120,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         machine=machine,
         run_id=run_id,
         notifiers={word: options.notifiers.get(word) or made("notifier", word) for word in scenario.notify},
+        retrainer=Retrain(scenario, cache) if care and care.retrain else None,
     )
 
 
@@ -169,6 +179,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
     scenario = planned(scenario, made_of.machine)
     folder = folder_for(options.reports / scenario.name, run_id)
+    made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
     log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
     for watcher in options.watchers:
         log.watch(watcher)

@@ -24,7 +24,8 @@ class ModelDeploymentOrchestrator:
         config: a mapping or an object: ``mlflow_tracking_uri`` where models are kept in MLflow; ``namespace`` and
             ``helm_chart_path`` are kept for whoever makes manifests of it.
         options: backends of the caller's own, and where runs are kept; default: in memory, simulated.
-        monitoring_setup: has ``configure(model=…, endpoints=…)``; None: what the deployment was judged by is answered.
+        monitoring_setup: has ``configure(model=…, endpoints=…)``; None: Prometheus', with the rules that the deployment
+            was judged by.
         canary: of `CanaryDeployment`, where it is to be another than the usual one: weights, pause …
     """
 
@@ -87,11 +88,7 @@ class ModelDeploymentOrchestrator:
 
     def setup_monitoring(self, production_result: DeploymentResult) -> Any:
         """What watches the model from now on."""
-        if self.monitoring_setup is None:
-            return monitoring(production_result)
-        return self.monitoring_setup.configure(
-            model=production_result.model_name, endpoints=production_result.prep.addresses
-        )
+        return monitoring(production_result, self.monitoring_setup)
 
 
 def staged(result: Any) -> tuple[Any, ...]:

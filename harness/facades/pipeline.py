@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.app import Options, rehearsal
 from harness.errors import BackendError, DeploymentError, HarnessError
+from harness.exporters.monitoring import MonitoringSetup
 from harness.facades.deploying import DeploymentResult, Endpoint
 from harness.facades.preparing import DeploymentPrep, check_models, kept, prepare
 from harness.facades.strategies import BlueGreenDeployment, CanaryDeployment, Deployment, RollingDeployment
@@ -33,7 +34,8 @@ class DeploymentPipeline:
     Args:
         options: backends of the caller's own, and where runs are kept; default: in memory, simulated. The registry is
             the pipeline's from one deployment to the next.
-        monitoring_setup: has ``configure(model=…, endpoints=…)``; None: what the deployment was judged by is answered.
+        monitoring_setup: has ``configure(model=…, endpoints=…)``; None: Prometheus', with the rules that the deployment
+            was judged by.
     """
 
     def __init__(self, options: Options | None = None, monitoring_setup: Any = None) -> None:
@@ -94,9 +96,7 @@ class DeploymentPipeline:
 
     def setup_monitoring(self, deployed: DeploymentResult) -> Any:
         """What watches the model from now on."""
-        if self.monitoring_setup is None:
-            return monitoring(deployed)
-        return self.monitoring_setup.configure(model=deployed.model_name, endpoints=deployed.prep.addresses)
+        return monitoring(deployed, self.monitoring_setup)
 
     def health_check_endpoints(self, endpoints: tuple[Endpoint, ...]) -> HealthCheck:
         """Whether each was seen to serve with the traffic that it has, when the run ended."""
@@ -104,6 +104,7 @@ class DeploymentPipeline:
         return HealthCheck(not sick and bool(endpoints), f"not verified: {', '.join(sick)}" if sick else "verified")
 
 
-def monitoring(deployed: DeploymentResult) -> dict[str, Any]:
-    """What the deployment was judged by, for whoever watches it from now on."""
-    return {"model": deployed.model, "endpoints": deployed.endpoints, "rules": deployed.rules}
+def monitoring(deployed: DeploymentResult, setup: Any = None) -> Any:
+    """What watches a deployment from now on; without a set-up of the caller's, by the rules that it was judged by."""
+    setup = MonitoringSetup(deployed.rules) if setup is None else setup
+    return setup.configure(model=deployed.model_name, endpoints=deployed.prep.addresses)

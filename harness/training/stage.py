@@ -13,8 +13,6 @@ from harness.domain.model import (
     PredictionsPlan,
     RegisteredPlan,
     Role,
-    Source,
-    Task,
     TrainedModel,
     TrainPlan,
     UriPlan,
@@ -23,14 +21,13 @@ from harness.errors import DataError, InputError, NotRegistered
 from harness.protocols import Case, ModelStore, Registry, Tell
 from harness.seeds import stream
 from harness.training import artifact
-from harness.training.algorithms import effective
 from harness.training.brought import brought, check_fits, given
-from harness.training.cache import ModelCache, shared, training_key
+from harness.training.cache import ModelCache, shared
 from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
-from harness.training.fit import fit, unfitted
 from harness.training.recorded import recorded, remarks
 from harness.training.stored import fetched, named
+from harness.training.train import train
 
 ROLES: Final = (Role.STABLE, Role.CANDIDATE)
 
@@ -130,23 +127,11 @@ class Train:
             population if isinstance(population, Rows) else Rows(population.rows, population.target, _plain(population))
         )
         rows = training_rows(rows, scenario.faults, role, scenario.seed)
-        params = effective(plan.algorithm, plan.params, stream(scenario.seed, f"training/{role}").integer())
-        pipeline = unfitted(plan.algorithm, params, rows)
-        fitted, reused = self._cache.get(training_key(pipeline, rows), lambda: fit(plan.algorithm, pipeline, rows))
-        notes += fitted.notes
-        model = TrainedModel(
-            name=scenario.model.name,
-            role=role,
-            source=Source.TRAINED,
-            algorithm=plan.algorithm,
-            params=params,
-            estimator=fitted.estimator,
-            task=Task.CLASSIFICATION if rows.classes else Task.REGRESSION,
-            features=tuple(str(name) for name in rows.rows.columns),
-            classes=rows.classes,
-            artifact_digest=fitted.digest,
-            data_digest=case.data_digest,
+        random_state = stream(scenario.seed, f"training/{role}").integer()
+        model, fitted, reused = train(
+            plan, rows, random_state, self._cache, scenario.model.name, role, case.data_digest
         )
+        notes += fitted.notes
         return model, reused
 
     async def _in_service(self, case: Case, notes: list[str]) -> TrainedModel | None:

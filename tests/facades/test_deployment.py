@@ -13,6 +13,7 @@ from fakes.cluster import SimulatedCluster
 from harness.clock import run_real
 from harness.domain.event import ArmTotals
 from harness.domain.fault import Errors, Fault, LatencyFactor
+from harness.domain.lifecycle import StagingPlan
 from harness.domain.model import Role
 from harness.domain.units import HOUR, MINUTE
 from harness.facades.thresholds import rules_of
@@ -43,7 +44,7 @@ def test_a_good_candidate_is_in_service_afterwards(options: harness.Options, str
     deployed = done["deployment"]
     assert (deployed.strategy, deployed.model, deployed.replaced) == (strategy, "churn:2", "churn:1")
     assert [(each.model, each.share, each.verified) for each in deployed.endpoints] == [("churn:2", 1.0, True)]
-    assert done["monitoring"]["rules"] == ("error_rate <= stable + 2%", "p95 <= stable * 1.5")
+    assert done["monitoring"].rules == ("error_rate <= stable + 2%", "p95 <= stable * 1.5")
     assert aliases(options)["stable"] == 2
     assert aliases(options)["previous"] == 1
 
@@ -157,9 +158,20 @@ def test_the_orchestrator_goes_by_way_of_a_canary(options: harness.Options, jott
     assert set(done) == {"deployment_id", "staging_result", "production_result", "monitoring_config"}
     steps = done["production_result"].result.steps
     assert steps == ("weight 10%", "pause 2h", "weight 50%", "pause 2h")
-    assert done["production_result"].model == done["monitoring_config"]["model"] == "churn:2"
+    assert done["production_result"].model == "churn:2"
     assert orchestrator.namespace == "ml"
+    assert [stage.name for stage in done["staging_result"]] == ["staging"]
+    assert "error_rate" in done["monitoring_config"].alerts
     assert "churn:2 is the new stable" in jotter.texts
+
+
+def test_what_fails_in_staging_never_comes_to_production(options: harness.Options) -> None:
+    broken = StagingPlan(faults=(Fault("errors 30%", CANDIDATE, Errors(0.3)),))
+    with pytest.raises(harness.DeploymentError, match=r"^Staging tests failed: in staging: success_rate") as raised:
+        harness.ModelDeploymentOrchestrator(options=options).deploy_model({**FEW, "staging": broken})
+    assert not isinstance(raised.value, harness.CanaryDeploymentError)
+    assert raised.value.result.traffic_from_s is None
+    assert aliases(options)["stable"] == 1
 
 
 def test_the_orchestrators_canary_may_fail(options: harness.Options) -> None:
