@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ import anyio
 from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
 from harness.app.installed import DISTRIBUTION, backend, made, stage, strategies
+from harness.app.notifiers import channels, secrets
 from harness.domain.event import Event
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
@@ -74,6 +75,8 @@ class Options:
     """A `Registry` of the caller's own, instead of the one the scenario names; it outlives the run."""
     tracker: Any = None
     """A `Tracker` of the caller's own."""
+    notifiers: Mapping[str, Any] = field(default_factory=dict)
+    """Notifiers of the caller's own, instead of those that the scenario's ``notify`` names by the same word."""
 
 
 def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
@@ -104,6 +107,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
             scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
         ),
         run_id=run_id,
+        notifiers=channels(scenario.notify, scenario.seed, options.notifiers),
     )
 
 
@@ -134,7 +138,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
     folder = folder_for(options.reports / scenario.name, run_id)
-    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
+    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL, secrets=secrets(scenario.notify))
     for watcher in options.watchers:
         log.watch(watcher)
     header = Header(

@@ -42,8 +42,7 @@ def test_what_is_installed_is_enumerated(schema):
 
 def test_of_some_keys_exactly_one_is_asked_for(schema):
     assert schema["$defs"]["StepInput"]["oneOf"] == [
-        {"required": [kind]}
-        for kind in ("weight", "pause", "scale", "route", "mirror", "analyze", "approve", "smoke")
+        {"required": [kind]} for kind in ("weight", "pause", "scale", "route", "mirror", "analyze", "approve", "smoke")
     ]
 
 
