@@ -345,7 +345,7 @@ def test_a_server_is_promoted_on_and_gone_back_on_too(
     asked = client(mlflow_server)
     asked.create_registered_model("theirs")
     for _ in range(2):  # as others register: without our tags, and without a run
-        asked.create_model_version("theirs", source="file:///nowhere")
+        asked.create_model_version("theirs", source="s3://bucket/model")
     monkeypatch.setenv("HARNESS_REGISTRY", f"mlflow+{mlflow_server}")
     for number in (1, 2):
         assert call("registry", "promote", f"theirs:{number}").code == 0
