@@ -236,6 +236,9 @@ def _input(column: InputColumn) -> Input:
 def _exposed_ns(seen: Folding) -> int | None:
     """When the candidate got its first user request: as counted; else, in a log that stops before, as routed."""
     candidate = seen.totals.get(Role.CANDIDATE)
+    shadow = seen.totals.get(Role.SHADOW)
+    if candidate and not candidate.arrived and shadow and shadow.arrived:
+        return shadow.first_ns  # no user has met it: what it has shown, it has shown on copies
     if candidate is None or (candidate.first_ns is None and candidate.arrived):
         return seen.exposed_ns
     return candidate.first_ns

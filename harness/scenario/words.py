@@ -161,7 +161,7 @@ def backend_uri(kind: str) -> tuple[PlainValidator, WithJsonSchema]:
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def _rule(standing: Standing) -> tuple[PlainValidator, WithJsonSchema]:
+def _rule(standing: Standing, *, labelled: bool = False) -> tuple[PlainValidator, WithJsonSchema]:
     examples = {
         Standing.GATES: ["f1 >= 0.55", "accuracy >= stable - 1%"],
         Standing.ANALYSIS: ["error_rate <= stable + 2%", "p95 <= stable * 1.5"],
@@ -173,7 +173,7 @@ def _rule(standing: Standing) -> tuple[PlainValidator, WithJsonSchema]:
             raise WrongValueError(f"a rule is a text, METRIC OP BOUND, such as {examples[0]}")
         context = context_in(info)
         try:
-            return parse(value, Scope(standing, context.task, context.labels, context.mirrored))
+            return parse(value, Scope(standing, context.task, labelled or context.labels, context.mirrored))
         except RuleError as error:
             raise WrongValueError(error.message, error.offset) from None
 
@@ -183,7 +183,7 @@ def _rule(standing: Standing) -> tuple[PlainValidator, WithJsonSchema]:
 Gate = Annotated[Rule, *_rule(Standing.GATES)]
 AnalysisRule = Annotated[Rule, *_rule(Standing.ANALYSIS)]
 Expectation = Annotated[Rule, *_rule(Standing.EXPECT)]
-Criterion = AnalysisRule
+Criterion = Annotated[Rule, *_rule(Standing.ANALYSIS, labelled=True)]
 """What an approval asks: quality as a gate would, the rest as a look would."""
 
 

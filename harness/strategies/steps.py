@@ -146,8 +146,8 @@ class Steps:
             case Finding.UNDECIDED:
                 return go(replace(state, waits=seen.reason))
             case Finding.BETTER if self.policy.promote:
-                ready = replace(state, passed_ns=at_ns, wake_ns=None)
-                return self._finish(ready, at_ns)
+                better = replace(state, passed_ns=at_ns, wake_ns=None, reason=seen.reason, because=seen.because)
+                return self._finish(better, at_ns)
             case _:
                 return self._give_up(state, End(Outcome.KEPT_STABLE, seen.reason, seen.because), at_ns)
 
@@ -170,7 +170,8 @@ class Steps:
             case Order.REJECT:
                 return self._give_up(state, End(Outcome.ROLLED_BACK, f"refused by {seen.by}"), at_ns)
             case Order.PROMOTE:
-                return self._finish(replace(state, wake_ns=None, passed_ns=at_ns), at_ns)
+                promoted = replace(state, wake_ns=None, passed_ns=at_ns, reason=f"promoted by {seen.by}")
+                return self._finish(promoted, at_ns)
             case Order.APPROVE if state.phase in PERSON:
                 return self._resume(replace(state, wake_ns=None), at_ns)
         return go(state)
@@ -225,7 +226,7 @@ class Steps:
     def _weight_in_force(self, state: State, at_ns: int) -> Transition:
         routed = replace(state, routed_ns=at_ns, wake_ns=None)
         if state.index >= len(self.policy.steps):  # what is left, after the last step: the promotion itself
-            return self._end(routed, End(Outcome.PROMOTED, "every step was passed"))
+            return self._end(routed, End(Outcome.PROMOTED, state.reason, state.because))
         if not self._may_start(routed):
             return self._leave(routed, at_ns)
         return _after(self._leave(replace(routed, analysing=True), at_ns), StartAnalysis())
@@ -316,7 +317,7 @@ class Steps:
         stop = self._stops(state, background=False)
         last = replace(state, index=len(self.policy.steps), weight=WHOLE, routes=(), mirror=0, inline=False)
         if state.weight == WHOLE and not (state.routes or state.mirror or state.scale):
-            return _after(self._end(last, End(Outcome.PROMOTED, "every step was passed")), *stop)
+            return _after(self._end(last, End(Outcome.PROMOTED, state.reason, state.because)), *stop)
         if state.scale is not None and not self.policy.by_replicas:
             growing = replace(state, index=last.index - 1, scale=None, inline=False)
             if not self._full(growing, Role.CANDIDATE):
