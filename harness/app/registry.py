@@ -121,7 +121,10 @@ async def promote(registry: Registry, wanted: Named, *, force: bool = False) -> 
         try:
             await registry.set_alias(target.revision, STABLE)
         except RegistryError as error:
-            await _undone(lambda: _name_previous(registry, wanted.name, before), error)
+            # A call that failed may have had its effect all the same: then what was stable must stay the way back.
+            now = _aliased(await registry.versions(wanted.name), STABLE)
+            if now is None or now.revision != target.revision:
+                await _undone(lambda: _name_previous(registry, wanted.name, before), error)
             raise
     await registry.mark(target.revision, VERIFIED)
     return await _moved(registry, wanted.name, stable)
