@@ -10,7 +10,8 @@
     │   │   ├── NotRegistered    there is no such model, alias or version
     │   │   └── Unreachable      it gave no answer, or none to us
     │   ├── RoutingError
-    │   └── ServingError
+    │   ├── ServingError
+    │   └── NotificationError    people could not be told
     ├── Rejected                 a stage before deployment said no: the run ends `rejected`
     ├── ClockError               virtual time cannot go on
     │   └── Deadlock             everything waits and no timer is set
@@ -91,6 +92,10 @@ class RoutingError(BackendError):
 
 class ServingError(BackendError):
     """The serving platform refused what was asked."""
+
+
+class NotificationError(BackendError):
+    """A channel did not take a message; what goes on is never held up by it."""
 
 
 class Rejected(HarnessError):

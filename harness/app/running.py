@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
 from harness.app.installed import DISTRIBUTION, backend, made, stage, strategies
 from harness.app.monitoring import FolderMonitoring
+from harness.app.notifiers import channels, secrets
 from harness.domain.event import Event
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
@@ -75,6 +76,8 @@ class Options:
     """A `Registry` of the caller's own, instead of the one the scenario names; it outlives the run."""
     tracker: Any = None
     """A `Tracker` of the caller's own."""
+    notifiers: Mapping[str, Any] = field(default_factory=dict)
+    """Notifiers of the caller's own, instead of those that the scenario's ``notify`` names by the same word."""
 
 
 def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
@@ -114,6 +117,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         ),
         run_id=run_id,
         retrainer=Retrain(scenario, cache) if care and care.retrain else None,
+        notifiers=channels(scenario.notify, scenario.seed, options.notifiers),
     )
 
 
@@ -145,7 +149,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
     folder = folder_for(options.reports / scenario.name, run_id)
     made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
-    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
+    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL, secrets=secrets(scenario.notify))
     for watcher in options.watchers:
         log.watch(watcher)
     header = Header(
