@@ -9,6 +9,7 @@ from harness.data.split import Rows
 from harness.domain.event import Evaluated, ModelReady
 from harness.domain.model import (
     ArtifactPlan,
+    GivenPlan,
     PredictionsPlan,
     RegisteredPlan,
     Role,
@@ -20,7 +21,7 @@ from harness.errors import DataError, InputError, NotRegistered
 from harness.protocols import Case, ModelStore, Registry, Tell
 from harness.seeds import stream
 from harness.training import artifact
-from harness.training.brought import brought, check_fits
+from harness.training.brought import brought, check_fits, given
 from harness.training.cache import ModelCache, shared
 from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
@@ -94,6 +95,9 @@ class Train:
                     )
                     models[role] = found.model
                     revisions |= {role: found.revision} if found.revision else {}
+                case GivenPlan():
+                    models[role] = given(plan, case.scenario.model.name, role, case.population)
+                    revisions |= {role: plan.revision} if plan.revision else {}
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
@@ -172,7 +176,8 @@ def _plain(population: object) -> tuple[str, ...]:
 
 
 def _same_task(stable: TrainedModel, candidate: TrainedModel) -> None:
-    if stable.task is not candidate.task:
+    known = stable.estimator is not None and candidate.estimator is not None
+    if known and stable.task is not candidate.task:
         raise InputError(f"stable is a model for {stable.task} and the candidate one for {candidate.task}")
 
 
