@@ -36,7 +36,7 @@ def shadowed(result: Result) -> str:
     copies = result.totals.get(Role.SHADOW)
     if copies is None or not copies.arrived:
         return ""
-    stable = result.totals[Role.STABLE] if Role.STABLE in result.totals else None
+    stable = result.totals.get(Role.STABLE)
     said = [f"{words.count(copies.arrived)} copies answered"]
     agreement = copies.figures.get("agreement")
     if agreement is not None:

@@ -8,7 +8,7 @@
 
   // --- colours: canvases do not follow style sheets, so they are read anew whenever the theme changes ---
 
-  const NAMES = ["page", "text", "quiet", "grid", "line", "stable", "candidate", "bound", "fail", "fault"];
+  const NAMES = ["page", "text", "quiet", "grid", "line", "stable", "candidate", "baseline", "shadow", "bound", "fail", "fault", "alarm", "person"];
   const readPalette = () => {
     const style = getComputedStyle(root);
     palette = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
@@ -70,6 +70,17 @@
     stable: { width: 1.75, dash: [7, 4] },
     bound: { width: 1.5, dash: [2, 3] },
     planned: { width: 1.5, dash: [2, 3] },
+    baseline: { width: 1.75, dash: [2, 3] },
+    shadow: { width: 1.75, dash: [10, 3] },
+    effect: { width: 2 },
+    interval: { width: 1 },
+    nought: { width: 1.5, dash: [2, 3] },
+  };
+  const COLOURS = { planned: "bound", nought: "bound", effect: "candidate", interval: "candidate" };
+  // What lies between two lines, as a band: an interval.
+  const bands = (plot) => {
+    const edges = plot.lines.map((line, i) => (line.kind === "interval" ? i + 1 : 0)).filter(Boolean);
+    return edges.length === 2 ? [{ series: edges, fill: () => palette.candidate + "2e" }] : undefined;
   };
   const isolated = (u, index, shown) => {
     if (shown) return null;
@@ -82,7 +93,7 @@
   };
   const series = (plot) => (line) => ({
     label: line.name,
-    stroke: () => palette[line.kind === "planned" ? "bound" : line.kind],
+    stroke: () => palette[COLOURS[line.kind] || line.kind],
     paths: plot.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
     points: { show: false, size: 5, filter: isolated },
     spanGaps: false,
@@ -95,6 +106,10 @@
     step: { colour: "bound", width: 1, dash: [], lane: 0, rank: 1 },
     held: { colour: "bound", width: 1.5, dash: [3, 3], lane: 0, rank: 2 },
     decision: { colour: "text", width: 2, dash: [], lane: 0, rank: 0 },
+    rollout: { colour: "text", width: 3, dash: [1, 1], lane: 0, rank: 0 },
+    alarm: { colour: "alarm", width: 2, dash: [], lane: 1, rank: 0 },
+    retraining: { colour: "alarm", width: 1.5, dash: [6, 2], lane: 1, rank: 1 },
+    approval: { colour: "person", width: 1.5, dash: [2, 3], lane: 1, rank: 1 },
     fault: { colour: "fault", width: 1.5, dash: [5, 4], lane: 1, rank: 0 },
     fault_ended: { colour: "fault", width: 1, dash: [2, 4], lane: 1, rank: 1 },
     replica: { colour: "fault", width: 1, dash: [1, 3], lane: 1, rank: 2 },
@@ -165,7 +180,7 @@
       const cell = place.appendChild(document.createElement("span"));
       const key = cell.appendChild(document.createElement("i"));
       key.className = "key " + line.kind;
-      cell.append(` ${line.kind} `);
+      cell.append(` ${line.kind === "bound" ? "bound" : line.name} `);
       return cell.appendChild(document.createElement("b"));
     });
     return (u) => {
@@ -189,6 +204,7 @@
 
   const range = (plot) => (u, low, high) => {
     if (plot.id === "share") return [0, 1.04];
+    if (plot.span) return plot.span;
     if (low == null) return [0, 1];
     if (plot.zero) return [0, (high || 0.01) * 1.1];
     const room = (high - low || Math.abs(high) || 1) * 0.12;
@@ -223,6 +239,7 @@
         },
       ],
       series: [{}, ...plot.lines.map(series(plot))],
+      bands: bands(plot),
       hooks: { drawAxes: [drawFlags], draw: [drawFailed(plot)], setCursor: [told] },
     };
     const made = new uPlot(options, [plot.x, ...plot.lines.map((line) => line.y)], box);
