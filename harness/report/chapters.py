@@ -65,7 +65,7 @@ def first(result: Result) -> list[Chapter]:
 def then(result: Result) -> list[Chapter]:
     """What else there was: told after its time line."""
     told = [_approvals(result), _checks(result), _classes(result), _undelivered(result)]
-    return [chapter for chapter in told if chapter is not None and chapter.lines]
+    return [chapter for chapter in told if chapter.lines]
 
 
 def chapters(result: Result) -> list[Chapter]:

@@ -10,6 +10,7 @@ from harness.report import json, plots, sketch
 from harness.report import text as words
 from harness.report.chapters import ANSWERS
 from harness.report.lifecycle import Approval, Check, Passage, Trial, TrialLook
+from harness.report.plot import Plot
 from harness.report.result import Expectation, Gate, Result, RuleTally
 from harness.report.sections import NONE, Row, Section, difference
 from harness.report.terminal import actual_text
@@ -170,7 +171,7 @@ def _diff(a: Result, b: Result) -> list[str]:
 
 def frames(compared: Comparison) -> list[sketch.Frame]:
     """Every plot that both or either run has, its curves in one frame."""
-    made: dict[str, list[tuple[str, plots.Plot]]] = {}
+    made: dict[str, list[tuple[str, Plot]]] = {}
     for side, result in (("a", compared.a), ("b", compared.b)):
         for plot in plots.plots(result):
             made.setdefault(plot.id, []).append((side, plot))
