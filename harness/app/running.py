@@ -13,7 +13,7 @@ import anyio
 
 from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
-from harness.app.installed import DISTRIBUTION, backend, made
+from harness.app.installed import DISTRIBUTION, backend, made, stage, strategies
 from harness.domain.event import Event
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
@@ -82,7 +82,6 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     from harness.data.stage import Validate
     from harness.engine import Parts
     from harness.protocols import Stage
-    from harness.strategies import STRATEGIES
     from harness.training.stage import Evaluate, Train
     from harness.training.stored import model_store
 
@@ -94,13 +93,14 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
+    stages += [stage(word)(scenario) for word in scenario.stages]
     return Parts(
         stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
         tracker=tracker,
         platform=platform,
         metrics=backend("metrics", words.metrics)(platform),
-        machine=STRATEGIES[scenario.rollout.strategy](
+        machine=strategies()[scenario.rollout.strategy](
             scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
         ),
         run_id=run_id,

@@ -246,6 +246,9 @@ def _exposed_ns(seen: Folding) -> int | None:
     candidate = seen.totals.get(Role.CANDIDATE)
     if seen.course.number > 1:  # what was counted first was another candidate's
         return seen.exposed_ns
+    shadow = seen.totals.get(Role.SHADOW)
+    if candidate and not candidate.arrived and shadow and shadow.arrived:
+        return shadow.first_ns  # no user has met it: what it has shown, it has shown on copies
     if candidate is None or (candidate.first_ns is None and candidate.arrived):
         return seen.exposed_ns
     return candidate.first_ns

@@ -74,7 +74,12 @@ def _tally_of(result: Result, look: Look) -> RuleTally:
 def _after_exposure(result: Result) -> str:
     if result.exposed_at_s is None or result.decided_at_s is None:
         return "before it got a request"
-    return f"{words.span(result.decided_at_s - result.exposed_at_s)} after its first request"
+    return f"{words.span(result.decided_at_s - result.exposed_at_s)} after its first {_met(result)}"
+
+
+def _met(result: Result) -> str:
+    """What the candidate got: requests of users, or copies of them."""
+    return "copy" if result.candidate_requests == 0 and Role.SHADOW in result.totals else "request"
 
 
 def _at(result: Result) -> str:
@@ -93,15 +98,15 @@ def _and_traffic(result: Result) -> str:
 def _rolled_back(result: Result) -> str:
     cause = (None if result.because else endings.by_person(result)) or evidence(result)
     if result.exposed_at_s is None:
-        copies = endings.shadowed(result)
-        return f"Rolled back before it got a request{f' ({copies})' if copies else ''}: {cause}."
-    return f"Rolled back {_after_exposure(result)}, {_at(result)}: {cause}."
+        return f"Rolled back before it got a request: {cause}."
+    at = "on copies alone" if _met(result) == "copy" else _at(result)
+    return f"Rolled back {_after_exposure(result)}, {at}: {cause}."
 
 
 def _promoted(result: Result) -> str:
     took = ""
     if result.exposed_at_s is not None and result.decided_at_s is not None:
-        took = f" {words.span(result.decided_at_s - result.exposed_at_s)} after its first request"
+        took = f" {_after_exposure(result)}"
     last = result.rollout
     what = f", the challenger {last.candidate} that was trained after an alarm," if last and last.challenger else ""
     said = f"Promoted{what}{took}"
@@ -109,8 +114,10 @@ def _promoted(result: Result) -> str:
     after = f"; since then {words.plural(len(alarms), 'alarm')}, of monitor {alarms[-1].monitor} last" if alarms else ""
     if trial := endings.trial_of(result):
         return f"{said}: the A/B test found the candidate better: {endings.tested(trial)}{after}."
-    if result.exposed_at_s is None and (copies := endings.shadowed(result)):
-        said = f"{said}, with {copies}"
+    if _met(result) == "copy":
+        said = f"{said}, with {endings.shadowed(result)}"
+    if result.reason.startswith("promoted by "):
+        said = f"{said}, by order of {result.reason.removeprefix('promoted by ')}"
     return f"{said}: {_verdicts(result)}{after}."
 
 

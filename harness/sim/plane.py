@@ -433,6 +433,7 @@ class RequestPlane:
     def forget_users(self, arm: int) -> None:
         """Users have met nothing at the arm: another model answers there."""
         self._state.met[arm] = 0
+        self._state.arms[arm, k.FIRST_NS] = -1
 
     def in_flight(self, arm: int) -> int:
         """Requests that came and whose outcome has not been seen."""

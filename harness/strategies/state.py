@@ -68,6 +68,9 @@ class State:
     """As last seen; stable stands ready before anything was seen."""
     spec: Mapping[Role, int] = field(default_factory=dict)
     """As last asked for, where counts of replicas stand for weights."""
+    reason: str = "every step was passed"
+    """Why the candidate is promoted, once it is."""
+    because: tuple[int, ...] = ()
     ending: End | None = None
     """What the rollout ends as, once the way back is done."""
 

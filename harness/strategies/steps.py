@@ -146,8 +146,8 @@ class Steps:
             case Finding.UNDECIDED:
                 return go(replace(state, waits=seen.reason))
             case Finding.BETTER if self.policy.promote:
-                ready = replace(state, passed_ns=at_ns, wake_ns=None)
-                return self._finish(ready, at_ns)
+                better = replace(state, passed_ns=at_ns, wake_ns=None, reason=seen.reason, because=seen.because)
+                return self._finish(better, at_ns)
             case _:
                 return self._give_up(state, End(Outcome.KEPT_STABLE, seen.reason, seen.because), at_ns)
 
@@ -170,7 +170,8 @@ class Steps:
             case Order.REJECT:
                 return self._give_up(state, End(Outcome.ROLLED_BACK, f"refused by {seen.by}"), at_ns)
             case Order.PROMOTE:
-                return self._finish(replace(state, wake_ns=None, passed_ns=at_ns), at_ns)
+                promoted = replace(state, wake_ns=None, passed_ns=at_ns, reason=f"promoted by {seen.by}")
+                return self._finish(promoted, at_ns)
             case Order.APPROVE if state.phase in PERSON:
                 return self._resume(replace(state, wake_ns=None), at_ns)
         return go(state)
@@ -225,11 +226,10 @@ class Steps:
     def _weight_in_force(self, state: State, at_ns: int) -> Transition:
         routed = replace(state, routed_ns=at_ns, wake_ns=None)
         if state.index >= len(self.policy.steps):  # what is left, after the last step: the promotion itself
-            return self._end(routed, End(Outcome.PROMOTED, "every step was passed"))
-        start = bool(self.policy.analysis) and not state.analysing and self._exposed(state)
-        start = start and state.index >= self.policy.analysis_from
-        left = self._leave(replace(routed, analysing=state.analysing or start), at_ns)
-        return _after(left, StartAnalysis()) if start else left
+            return self._end(routed, End(Outcome.PROMOTED, state.reason, state.because))
+        if not self._may_start(routed):
+            return self._leave(routed, at_ns)
+        return _after(self._leave(replace(routed, analysing=True), at_ns), StartAnalysis())
 
     def _horizon(self, state: State) -> Transition:
         if state.phase in PERSON:
@@ -242,7 +242,7 @@ class Steps:
 
     # --- steps ---
 
-    def _enter(self, state: State, index: int, at_ns: int) -> Transition:
+    def _enter(self, state: State, index: int, at_ns: int) -> Transition:  # noqa: PLR0911 - one for each kind of step
         """Begin the step of that index; beyond the last one the candidate gets what is left, and is promoted."""
         before = replace(state, index=index - 1)
         if not self.policy.by_replicas and (lacking := self._lacking(state, self._next_weight(before))):
@@ -266,7 +266,14 @@ class Steps:
                 return _after(self._route(replace(now, mirror=share), at_ns), entered)
             case SetScale(count):
                 return _after(self._scale(replace(now, scale=count), at_ns), entered)
-        return self._wait(now, step, entered, at_ns)
+        if not self._may_start(now):
+            return self._wait(now, step, entered, at_ns)
+        return _after(self._wait(replace(now, analysing=True), step, entered, at_ns), StartAnalysis())
+
+    def _may_start(self, state: State) -> bool:
+        """Whether the background analysis is to begin now: it needs a candidate that answers something."""
+        begun = state.analysing or self.policy.analysis is None
+        return not begun and self._exposed(state) and state.index >= self.policy.analysis_from
 
     def _wait(self, now: State, step: Step, entered: EnterStep, at_ns: int) -> Transition:
         """Begin a step in which something is waited for."""
@@ -310,7 +317,7 @@ class Steps:
         stop = self._stops(state, background=False)
         last = replace(state, index=len(self.policy.steps), weight=WHOLE, routes=(), mirror=0, inline=False)
         if state.weight == WHOLE and not (state.routes or state.mirror or state.scale):
-            return _after(self._end(last, End(Outcome.PROMOTED, "every step was passed")), *stop)
+            return _after(self._end(last, End(Outcome.PROMOTED, state.reason, state.because)), *stop)
         if state.scale is not None and not self.policy.by_replicas:
             growing = replace(state, index=last.index - 1, scale=None, inline=False)
             if not self._full(growing, Role.CANDIDATE):
@@ -422,7 +429,7 @@ class Steps:
 
     def _waits_for_judgement(self, state: State) -> bool:
         analysis = self.policy.analysis
-        if analysis is None or analysis.no_data is not NoData.HOLD or not state.analysing:
+        if analysis is None or analysis.no_data is not NoData.HOLD or not state.analysing or not self._exposed(state):
             return False
         return state.passed_ns is None or state.passed_ns <= state.routed_ns
 
