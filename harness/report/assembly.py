@@ -326,6 +326,7 @@ def _series(seen: Folding) -> Series:
         at_s=tuple(seen.since_traffic_s(observed.at_ns) for observed in looks),
         arms={role: _columns(looks, role) for role in _present(looks)},
         share=(*share, (seen.since_traffic_s(seen.now_ns), seen.candidate_weight / WHOLE)),
+        copied=tuple((seen.since_traffic_s(at_ns), mirror / WHOLE) for at_ns, mirror in seen.copies),
         bounds=_bounds(seen.looks),
     )
 

@@ -164,6 +164,9 @@ def _asks(trial: Trial) -> str:
 
 def _plan(trial: Trial) -> Iterator[Line]:
     yield Line(("stable before the test", words.figure(trial.metric, trial.baseline), trial.metric))
+    if trial.needed is None:
+        yield Line(("answers needed, as planned", NONE, f"nothing was known of {trial.metric} before the test"))
+        return
     takes = f"in {words.span(trial.needed_s)} at the rate before it, " if trial.needed_s else ""
     note = f"{takes}power {words.share(trial.power)} in a test of fixed sample"
     yield Line(("answers needed, as planned", words.count(trial.needed), note))

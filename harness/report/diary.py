@@ -17,6 +17,7 @@ from harness.report.result import Mark
 PAUSE: Final = "pause"
 ORDERS: Final = {"approve": "approved", "reject": "refused", "promote": "promote", "abort": "abort"}
 LEADS_TO: Final = {"rollback": "going back", "retrain": "training anew", "notify": "people are told"}
+LABELS: Final = re.compile(r" (?:on|within|of|removed) .*$")
 PLACED: Final = re.compile(r"(?:^|, )(?:at|on|until): [^,{}]*(?=,|$)")
 
 
@@ -31,7 +32,7 @@ def mark(event: Event) -> tuple[Mark, str, str] | None:
     """The marker that an event puts on the time line: what it stands for, a short label and the full text."""
     match event:
         case vocabulary.StepEntered(step=step, weight=weight) if not step.startswith(PAUSE):
-            return Mark.STEP, share_text(weight), f"step {event.index + 1}: {step}"
+            return Mark.STEP, _label(step, weight), f"step {event.index + 1}: {step}"
         case vocabulary.StepHeld(reason=reason):
             return Mark.HELD, "held", reason
         case vocabulary.Noticed(kind="fault_began"):
@@ -59,6 +60,17 @@ def _beside(event: Event) -> tuple[Mark, str, str] | None:
         case vocabulary.RolloutStarted(number=number):
             return Mark.ROLLOUT, f"rollout {number}", tell(event) or ""
     return None
+
+
+def _label(step: str, weight: int) -> str:
+    """A step as the plots name it: the weight that it sets, or what it does.
+
+    >>> _label("weight 10%", 1000), _label("A/B test on accuracy, at most 8h", 5000), _label("mirror 20%", 0)
+    ('10%', 'A/B test', 'mirror 20%')
+    """
+    if step.startswith("weight"):
+        return share_text(weight)
+    return LABELS.sub("", step)
 
 
 def _said(outcome: Outcome) -> str:

@@ -1,5 +1,6 @@
 """How a run ended where more than steps and rules decided it: people, an A/B test, a shadow, what came after."""
 
+import re
 from typing import Final
 
 from harness.domain.model import Role
@@ -10,6 +11,8 @@ from harness.report.result import Result
 
 STAYS: Final = ": traffic stays"
 """What an escalation says after its cause."""
+HINT: Final = re.compile(r" \([^()]*(\([^()]*\)[^()]*)*\)$")
+"""What a backend says besides, in brackets."""
 
 
 def trial_of(result: Result) -> Trial | None:
@@ -53,7 +56,8 @@ def kept_stable(result: Result) -> str | None:
     if trial := trial_of(result):
         last = trial.last
         if last and last.mismatched:
-            return f"Kept stable: users were not split as they should be, so the A/B test says nothing ({last.reason})."
+            split = last.reason.split("; ")[0].removeprefix("sample ratio mismatch: ")
+            return f"Kept stable: the A/B test says nothing, for users were not split as they should be: {split}."
         if last and last.finding == Finding.WORSE:
             least = words.effect(trial.metric, trial.least_effect, signed=False)
             return f"Kept stable: the candidate is not better by {least}: {tested(trial)}."
@@ -69,15 +73,17 @@ def by_person(result: Result) -> str | None:
     last = _asked(result)
     if last is None:
         return None
-    asked = "" if last.asked_s is None else f" asked for {words.span(last.asked_s)} after traffic began"
+    asked = "" if last.asked_s is None else f", asked for {words.span(last.asked_s)} after traffic began,"
     match last.answer:
         case Answer.REFUSED:
-            return f"{last.by} refused {last.what}{asked}" if last.what else f"{last.by} ordered it back"
+            return (
+                f"{last.by} refused {last.what}{asked.removesuffix(',')}" if last.what else f"{last.by} ordered it back"
+            )
         case Answer.EXPIRED:
             took = "" if last.until_s is None or last.asked_s is None else words.span(last.until_s - last.asked_s)
             return f"{last.what}{asked} was not given within {took}"
         case Answer.OPEN:
-            return f"waiting for a person ({last.what}){asked and f',{asked}'}"
+            return f"waiting for a person ({last.what}){asked.removesuffix(',')}"
     return None
 
 
@@ -94,7 +100,7 @@ def after_promotion(result: Result) -> str | None:
         return f"Rolled back{then} after its promotion, from {candidate} to {stable}: {_alarm_text(result)}."
     if last.undone == Outcome.ABORTED:
         return f"Aborted{then} after the promotion ({last.undone_reason.rstrip('.')}): {candidate} keeps all traffic."
-    cause = last.undone_reason.split(STAYS)[0].rstrip(".")
+    cause = HINT.sub("", last.undone_reason.split(STAYS)[0].rstrip("."))
     alarm = _last_alarm(result)
     why = cause.removeprefix(f"{alarm.reason} ({alarm.monitor}); and ") if alarm else cause
     heard = f" {_alarm_text(result)}, and" if alarm else ""
@@ -129,7 +135,7 @@ def _alarm_text(result: Result) -> str:
         return evidence(result)
     if not alarm.because:
         return alarm.reason
-    return f"monitor {alarm.monitor} raised an alarm, {evidence(result)}"
+    return f"monitor {alarm.monitor} raised an alarm, for {evidence(result)}"
 
 
 def _last_alarm(result: Result) -> Alarm | None:

@@ -33,6 +33,8 @@ class Folding:
     weights: Mapping[Role, int] = field(default_factory=dict)
     shares: list[tuple[int, int]] = field(default_factory=list)
     """(instant, candidate's weight from then on)."""
+    copies: list[tuple[int, int]] = field(default_factory=list)
+    """(instant, share of stable's requests that is copied to the candidate from then on)."""
     exposed_ns: int | None = None
     """When the candidate got its first user requests."""
     ready: dict[Role, tuple[int, int]] = field(default_factory=dict)
@@ -136,6 +138,8 @@ class Folding:
     @_take.register
     def _(self, event: vocabulary.Routed) -> None:
         self._in_force(event.at_ns, event.weights)
+        if event.mirror or self.copies:
+            self.copies.append((event.at_ns, event.mirror))
 
     def _in_force(self, at_ns: int, weights: Mapping[Role, int]) -> None:
         self.weights = dict(weights)

@@ -7,7 +7,7 @@ time axis, so that a fault can be followed from the latency down to the verdict.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from string import ascii_uppercase
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from harness.domain.model import ARMS, Role
 from harness.report import text as words
 from harness.report.effect import effect
 from harness.report.plot import Line, Plot, Values, minutes, short
-from harness.report.result import Look, Mark, Marker, Points, Result
+from harness.report.result import Look, Mark, Marker, Result
 
 ALWAYS: Final = ("p50", "p95", "p99", "error_rate")
 ALSO: Final = ("drift_score", "prediction_drift")
@@ -30,6 +30,10 @@ TITLES: Final[Mapping[str, str]] = {
     "error_rate": "Error rate",
     "log_loss": "Log loss",
 }
+
+
+Foreseen = Sequence[tuple[float, float | None]]
+"""(seconds since traffic began, value); None where there is none from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +133,18 @@ def _metrics(result: Result) -> list[str]:
 
 
 def _share(result: Result) -> Plot:
-    end_s = _end_s(result)
+    end_s, copied = _end_s(result), result.series.copied
     planned = _planned(result, end_s)
-    times = sorted({at_s for at_s, _ in (*result.series.share, *planned) if at_s <= end_s} | {end_s})
+    known = (*result.series.share, *planned, *copied)
+    times = sorted({at_s for at_s, _ in known if at_s <= end_s} | {end_s})
     lines = [Line("candidate", "candidate", [_held(result.series.share, at_s) for at_s in times])]
     if planned:
-        lines.append(Line("planned", "planned", [_held(planned, at_s) or 0.0 for at_s in times]))
+        lines.append(Line("planned", "planned", [_held(planned, at_s, 0.0) for at_s in times]))
+    if copied:
+        lines.append(Line("copied to it", "shadow", [_held(copied, at_s, 0.0) for at_s in times]))
+    at_most = f"The candidate had at most {words.share(result.candidate_share_max)} of traffic"
+    at_end = words.share(result.ended_on.get(Role.CANDIDATE, 0) / 10_000)
+    copies = f"; at most {words.share(max(share for _, share in copied))} was copied to it" if copied else ""
     return Plot(
         id="share",
         metric="candidate_share_max",
@@ -146,37 +156,38 @@ def _share(result: Result) -> Plot:
         stepped=True,
         zero=True,
         failed=[],
-        summary=(
-            f"The candidate had at most {words.share(result.candidate_share_max)} of traffic and "
-            f"{words.share(result.ended_on.get(Role.CANDIDATE, 0) / 10_000)} at the end."
-        ),
+        summary=f"{at_most} and {at_end} at the end{copies}.",
     )
 
 
-def _planned(result: Result, end_s: float) -> Points:
+def _planned(result: Result, end_s: float) -> Foreseen:
     """The weights foreseen, from each candidate's first request on; the plan of a rollout ends with it."""
     if not result.several:
         exposed_s = result.exposed_at_s
         return () if exposed_s is None else tuple((exposed_s + at_s, share) for at_s, share in result.plan)
-    points: list[tuple[float, float]] = []
-    begun = [passage.began_s for passage in result.rollouts if passage.number]
-    for from_s, until_s in pairwise([*begun, end_s]):
+    points: list[tuple[float, float | None]] = []
+    passages = [passage for passage in result.rollouts if passage.number]
+    for passage, until_s in zip(passages, [*(each.began_s for each in passages[1:]), end_s], strict=True):
+        from_s, over_s = passage.began_s, passage.decided_s if not passage.promoted else passage.undone_s
+        over_s = until_s if over_s is None else over_s
         first_s = next((at_s for at_s, share in result.series.share if share and from_s <= at_s < until_s), None)
         points.append((from_s, 0.0))
         if first_s is not None:
-            points += [(first_s + at_s, share) for at_s, share in result.plan if first_s + at_s < until_s]
+            points += [(first_s + at_s, share) for at_s, share in result.plan if first_s + at_s < over_s]
+        points.append((over_s, None))
     return tuple(points)
 
 
-def _held(points: Points, at_s: float) -> float | None:
+def _held(points: Foreseen, at_s: float, before: float | None = None) -> float | None:
+    """The value in force at an instant."""
     index = bisect_right(points, at_s, key=lambda point: point[0]) - 1
-    return points[index][1] if index >= 0 else None
+    return points[index][1] if index >= 0 else before
 
 
 def _metric(result: Result, name: str) -> Plot:
     series = result.series
     metric = METRICS.get(name)
-    arms = series.arms or ARMS
+    arms = _arms_of(result, name)
     lines = [Line(role.value, role.value, short(_drawn(result, role, name), len(series.at_s))) for role in arms]
     judged = [tally.rule for tally in result.tallies if tally.metric == name and words.parts(tally.rule)]
     rules = list(dict.fromkeys(judged))
@@ -195,6 +206,14 @@ def _metric(result: Result, name: str) -> Plot:
         failed=sorted({minutes(look.at_s) for look in failed}),
         summary=_summary(result, name, failed),
     )
+
+
+def _arms_of(result: Result, name: str) -> Sequence[Role]:
+    """Both arms, and those beside them; a candidate that answers copies alone has no curve of its own."""
+    arms = list(result.series.arms or ARMS)
+    if Role.SHADOW in arms and not any(value is not None for value in _drawn(result, Role.CANDIDATE, name)):
+        arms.remove(Role.CANDIDATE)
+    return arms
 
 
 def _drawn(result: Result, role: Role, name: str) -> Values:

@@ -210,7 +210,9 @@ class Series:
     arms: Mapping[Role, Mapping[str, tuple[float | None, ...]]] = field(default_factory=dict)
     """By role and name: the figures, and ``weight requests failed labelled``."""
     share: Points = ()
-    """The candidate's weight from each instant on, in 0..1."""
+    """The candidate's weight from each instant on, in 0..1; of the candidate of the time, where there were several."""
+    copied: Points = ()
+    """The share of stable's requests that was copied to the candidate, from each instant on; empty where none was."""
     bounds: Mapping[str, Points] = field(default_factory=dict)
     """By rule: the bound that each look was judged by."""
 

@@ -107,42 +107,45 @@
     held: { colour: "bound", width: 1.5, dash: [3, 3], lane: 0, rank: 2 },
     decision: { colour: "text", width: 2, dash: [], lane: 0, rank: 0 },
     rollout: { colour: "text", width: 3, dash: [1, 1], lane: 0, rank: 0 },
-    alarm: { colour: "alarm", width: 2, dash: [], lane: 1, rank: 0 },
-    retraining: { colour: "alarm", width: 1.5, dash: [6, 2], lane: 1, rank: 1 },
-    approval: { colour: "person", width: 1.5, dash: [2, 3], lane: 1, rank: 1 },
+    alarm: { colour: "alarm", width: 2, dash: [], lane: 2, rank: 0 },
+    retraining: { colour: "alarm", width: 1.5, dash: [6, 2], lane: 2, rank: 1 },
+    approval: { colour: "person", width: 1.5, dash: [2, 3], lane: 2, rank: 1 },
     fault: { colour: "fault", width: 1.5, dash: [5, 4], lane: 1, rank: 0 },
     fault_ended: { colour: "fault", width: 1, dash: [2, 4], lane: 1, rank: 1 },
     replica: { colour: "fault", width: 1, dash: [1, 3], lane: 1, rank: 2 },
   };
   const inOrder = [...data.flags].sort((a, b) => LOOKS[a.mark].rank - LOOKS[b.mark].rank || a.x - b.x);
-  const lanes = data.flags.length ? 1 + Math.max(...data.flags.map((flag) => LOOKS[flag.mark].lane)) : 0;
+  // Only as many lanes of labels as there are kinds of flags.
+  const used = [...new Set(data.flags.map((flag) => LOOKS[flag.mark].lane))].sort();
+  const lanes = used.length;
 
   const drawFlags = (u) => {
     const { ctx, bbox } = u;
     const px = uPlot.pxRatio;
-    const taken = [[], []];
+    const taken = used.map(() => []);
     ctx.save();
     ctx.font = `600 ${11 * px}px system-ui, sans-serif`;
     ctx.textBaseline = "alphabetic";
     ctx.textAlign = "left";
     for (const flag of inOrder) {
       const look = LOOKS[flag.mark];
+      const lane = used.indexOf(look.lane);
       const x = Math.round(u.valToPos(flag.x, "x", true));
       if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
       ctx.strokeStyle = ctx.fillStyle = palette[look.colour];
       ctx.lineWidth = look.width * px;
       ctx.setLineDash(look.dash.map((part) => part * px));
       ctx.beginPath();
-      ctx.moveTo(x, bbox.top - (look.lane * LANE + 2) * px);
+      ctx.moveTo(x, bbox.top - (lane * LANE + 2) * px);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
       // A label that would cover another is left out: the list above the plots has them all.
       const width = ctx.measureText(flag.label).width;
       const left = Math.min(Math.max(x - width / 2, bbox.left), bbox.left + bbox.width - width);
       const gap = 4 * px;
-      if (taken[look.lane].some(([from, to]) => left < to + gap && left + width > from - gap)) continue;
-      taken[look.lane].push([left, left + width]);
-      ctx.fillText(flag.label, left, bbox.top - (look.lane * LANE + 5) * px);
+      if (taken[lane].some(([from, to]) => left < to + gap && left + width > from - gap)) continue;
+      taken[lane].push([left, left + width]);
+      ctx.fillText(flag.label, left, bbox.top - (lane * LANE + 5) * px);
     }
     ctx.restore();
   };
