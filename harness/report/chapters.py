@@ -58,13 +58,20 @@ class Chapter:
 
 def first(result: Result) -> list[Chapter]:
     """What decided the run, or came of it: told before its time line."""
-    told = [_rollouts(result), _alarms(result), _retrainings(result), *_trials(result), _shadow(result)]
+    told = [
+        _rollouts(result),
+        _alarms(result),
+        _retrainings(result),
+        *_trials(result),
+        _shadow(result),
+        _approvals(result),
+    ]
     return [chapter for chapter in told if chapter is not None and chapter.lines]
 
 
 def then(result: Result) -> list[Chapter]:
     """What else there was: told after its time line."""
-    told = [_approvals(result), _checks(result), _classes(result), _undelivered(result)]
+    told = [_checks(result), _classes(result), _undelivered(result)]
     return [chapter for chapter in told if chapter.lines]
 
 
@@ -237,7 +244,7 @@ def _of(arm: ArmTotals | None, metric: str) -> str:
     return words.figure(metric, arm.figures.get(metric)) if arm else NONE
 
 
-# --- what else there was ----------------------------------------------------------------------------------------------
+# --- people, and what else there was ----------------------------------------------------------------------------------------------
 
 
 def _approvals(result: Result) -> Chapter:

@@ -123,7 +123,16 @@ class Course:
         value = figure(event.value)
         at_s = self._at_s(event)
         self.checks.append(
-            Check(at_s, self.number, event.name, event.text, event.passed, value, event.bound, event.detail)
+            Check(
+                at_s,
+                self.number,
+                event.name,
+                event.text,
+                event.passed,
+                value,
+                event.bound,
+                event.detail.removeprefix("gate "),
+            )
         )
 
     @_take.register

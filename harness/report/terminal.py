@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +26,8 @@ WIDE: Final = 90
 NARROW: Final = 70
 """Below so many columns, tables keep only what decides."""
 MOST_DRIFTED: Final = 5
+UNBROKEN: Final = 24
+"""Letters that a cell of a table may have and stays on its line."""
 FAILING: Final = 0.01
 """Where so many of stable's requests fail, it is not the candidate alone that is wrong."""
 
@@ -171,7 +173,7 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
     failing = stable.figures.get("error_rate") if stable else None
     if failing is not None and failing >= FAILING:
         yield "stable's own error rate", words.share(failing), "too few servers for this traffic? `harness check` tells"
-    if result.outcome == "rolled_back":
+    if result.outcome == "rolled_back" and result.because:
         yield "detected after", words.span(result.detected_after_s), "from its first request to the deciding look"
     yield "simulated", words.span(result.simulated_s), f"in {words.span(result.wall_s)}"
 
@@ -219,11 +221,24 @@ def _chapter(chapter: chapters.Chapter, width: int) -> RenderableType:
         return _titled(chapter.title, Group(*lines, *note))
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.show_header = any(chapter.columns)
+    whole = _whole(chapter, width)
     for index, name in enumerate(chapter.columns):
-        table.add_column(name, justify="right" if index in chapter.figures else "left", overflow="fold")
+        justify: JustifyMethod = "right" if index in chapter.figures else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=index in whole)
     for line in chapter.lines:
         table.add_row(*(Text(cell) for cell in line.cells), style=TONES[line.passed])
     return _titled(chapter.title, Group(table, *note))
+
+
+def _whole(chapter: chapters.Chapter, width: int) -> set[int]:
+    """The columns whose cells are not broken: the narrow ones, if that leaves room for the others."""
+    widest = [
+        max(len(cell) for cell in (name, *(line.cells[index] for line in chapter.lines)))
+        for index, name in enumerate(chapter.columns)
+    ]
+    narrow = {index for index, wide in enumerate(widest) if wide <= UNBROKEN}
+    room = width - sum(widest[index] + 2 for index in narrow)
+    return narrow if room >= UNBROKEN * (len(widest) - len(narrow)) else set()
 
 
 def _paragraph(columns: Sequence[str], line: chapters.Line) -> Text:
