@@ -244,7 +244,7 @@ def _of(arm: ArmTotals | None, metric: str) -> str:
     return words.figure(metric, arm.figures.get(metric)) if arm else NONE
 
 
-# --- people, and what else there was ----------------------------------------------------------------------------------------------
+# --- people, and what else there was ---------------------------------------------------------------------------------
 
 
 def _approvals(result: Result) -> Chapter:

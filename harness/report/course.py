@@ -120,20 +120,8 @@ class Course:
 
     @_take.register
     def _(self, event: vocabulary.Checked) -> None:
-        value = figure(event.value)
-        at_s = self._at_s(event)
-        self.checks.append(
-            Check(
-                at_s,
-                self.number,
-                event.name,
-                event.text,
-                event.passed,
-                value,
-                event.bound,
-                event.detail.removeprefix("gate "),
-            )
-        )
+        asked = (event.name, event.text, event.passed, figure(event.value), event.bound)
+        self.checks.append(Check(self._at_s(event), self.number, *asked, event.detail.removeprefix("gate ")))
 
     @_take.register
     def _(self, event: vocabulary.Awaited) -> None:

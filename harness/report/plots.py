@@ -219,7 +219,7 @@ def _arms_of(result: Result, name: str) -> Sequence[Role]:
 def _drawn(result: Result, role: Role, name: str) -> Values:
     """An arm's figures, without those of too few answers."""
     arm = result.series.arms[role]
-    values = arm.get(name, ())
+    values = arm.get(name) or [None] * len(result.series.at_s)
     metric = METRICS.get(name)
     if metric is None or metric.kind not in {Kind.LATENCY, Kind.ERRORS}:
         return values
