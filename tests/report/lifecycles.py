@@ -65,14 +65,12 @@ def shadow(outcome: Outcome = Outcome.KEPT_STABLE, **changes: Any) -> Events:
     story = live(strategy="shadow", weight=0, steps=("mirror 20%", "pause 10m"), **changes)
     story.tell(e.StepEntered, 0, "mirror 20%", 0)
     story.tell(e.Routed, 3, split(0), (), 2000, False)
+    begun = story.at_ns
+    copies = e.ArmObserved(0, 1200, 0, 0, {"p95": 0.09})
+    stable, candidate = e.ArmObserved(WHOLE, 6000, 0, 0, {"p95": 0.08}), e.ArmObserved(0, 0, 0, 0, {})
     for _ in range(10):
         story.wait(MINUTE)
-        seen = {
-            S: e.ArmObserved(WHOLE, 6000, 0, 0, {"p95": 0.08}),
-            Role.SHADOW: e.ArmObserved(0, 1200, 0, 0, {"p95": 0.09}),
-        }
-        seen[C] = e.ArmObserved(0, 0, 0, 0, {})
-        story.tell(e.Observed, MINUTE, seen)
+        story.tell(e.Observed, MINUTE, {S: stable, C: candidate, Role.SHADOW: copies})
     figures = {"agreement": 0.93, "score_distance": 0.05, "p95": 0.09, "error_rate": 0.0}
     met = ArmTotals(12_000, 12_000, 0, 0, {}, 0, figures, begun)
     events = story.end(outcome, "every step was passed", arms=(totals(60_000, 0, 0, 0.8), unmet()))
