@@ -16,7 +16,7 @@ from harness.clock import is_virtual, now_ns
 from harness.domain.event import ArmTotals, InputColumn
 from harness.domain.fault import Fault
 from harness.domain.model import ARMS, Role, TrainedModel
-from harness.domain.rollout import Routing, SetMirror, Weights
+from harness.domain.rollout import Analyze, Decide, Routing, SetMirror, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import MILLISECOND, MINUTE, SECOND, WHOLE
 from harness.errors import RoutingError, ServingError
@@ -247,13 +247,23 @@ def _members(scenario: Scenario, population: Population | None) -> tuple[IntArra
     return tuple(rows_of(kind, population.rows) for kind in scenario.traffic.classes)
 
 
+def _rhythms(scenario: Scenario) -> list[tuple[int, int]]:
+    """How often, and over which windows, the run will look: its analyses, A/B tests and monitors."""
+    rollout, care = scenario.rollout, scenario.aftercare
+    policies = [rollout.analysis, *(monitor.policy for monitor in (care.monitors if care else ()))]
+    policies += [step.policy for step in rollout.steps if isinstance(step, Analyze)]
+    tests = [step.every_ns for step in rollout.steps if isinstance(step, Decide)]
+    looks = [(policy.every_ns, policy.window_ns) for policy in policies if policy]
+    return [*looks, *((every, every) for every in tests)] or [(MINUTE, MINUTE)]
+
+
 def _setting(scenario: Scenario, population: Population | None) -> Setting:
-    analysis = scenario.rollout.analysis
-    every, window = (analysis.every_ns, analysis.window_ns) if analysis else (MINUTE, MINUTE)
+    rhythms = _rhythms(scenario)
     delay = scenario.labels.delay_ns if scenario.labels else 0
     # Windows and label delays must end where buckets do; durations that share no decent divisor are cut to a second.
     # On real time no look is on the nanosecond: there the grid is as fine as a quick scraper's.
-    grid = max(math.gcd(every, window, delay), SECOND) if is_virtual() else REALTIME_GRID_NS
+    grid = max(math.gcd(*(time for rhythm in rhythms for time in rhythm), delay), SECOND)
+    grid = grid if is_virtual() else REALTIME_GRID_NS
     return Setting(
         seed=scenario.seed,
         services=scenario.service,
@@ -261,7 +271,7 @@ def _setting(scenario: Scenario, population: Population | None) -> Setting:
         labels=scenario.labels,
         faults=scenario.faults,
         grid_ns=grid,
-        keep_ns=window + grid,
+        keep_ns=max(window for _, window in rhythms) + grid,
         walk_ns=scenario.model.data.walk_ns if scenario.model.data else None,
         arms=_arms(scenario),
         members=_members(scenario, population),
