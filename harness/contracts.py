@@ -8,10 +8,13 @@ asks only through the protocol, so it holds for a fake in memory and for a serve
 """
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final
+
+import anyio
 
 from harness.clock import now_ns, sleep_until
 from harness.domain.event import ArmTotals
@@ -19,7 +22,7 @@ from harness.domain.model import ARMS, Revision, Role, Source, Task, TrainedMode
 from harness.domain.rollout import HeaderRoute, Routing, Weights
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import BackendError, NotRegistered, RegistryError, RoutingError
-from harness.protocols import ArmSample, Platform, Population, Registry, Sample, StagingPlatform, Tracker
+from harness.protocols import ArmSample, Notifier, Platform, Population, Registry, Sample, StagingPlatform, Tracker
 
 RegistryCheck = Callable[[Registry], Awaitable[None]]
 
@@ -142,6 +145,72 @@ async def a_loaded_model_answers_as_the_one_registered(registry: Registry) -> No
     _hold(bool(same), "a loaded model answers exactly as the registered one")
 
 
+async def a_removed_alias_names_nothing(registry: Registry) -> None:
+    """An alias that is removed is gone, alone; removing it again changes nothing, and it can be set anew."""
+    first = await registry.register(sample_model(1), "intent-1")
+    second = await registry.register(sample_model(2), "intent-2")
+    await registry.set_alias(second, "stable")
+    await registry.set_alias(first, "previous")
+    for _ in range(2):
+        await _allows(registry.remove_alias(first.name, "previous"), "removing an alias, also when it is gone,")
+        await _refuses(registry.resolve(first.name, "previous"), "an alias that was removed", NotRegistered)
+    left = [alias for each in await registry.versions(first.name) for alias in each.aliases]
+    _hold(left == ["stable"], f"removing an alias leaves the others as they were: of stable is left {left}")
+    await _allows(registry.remove_alias(first.name, "never-set"), "removing an alias that was never set")
+    _hold((await registry.load(first)).name == first.name, "a version outlives its alias")
+    await registry.set_alias(second, "previous")
+    _hold(await registry.resolve(first.name, "previous") == second, "an alias that was removed can be set again")
+    await _refuses(registry.remove_alias("nobody", "stable"), "removing an alias of an unknown name", NotRegistered)
+
+
+async def a_mark_stays_with_its_version(registry: Registry) -> None:
+    """A mark is found again, is replaced by the next one, and is of one version alone."""
+    first = await registry.register(sample_model(1), "intent-1")
+    second = await registry.register(sample_model(2), "intent-2")
+    theirs = await registry.register(sample_model(1, name="another-model"), "intent-3")
+    _hold(await _statuses(registry, first.name) == ["", ""], "a version that nobody has marked has no mark")
+    await registry.mark(first, "verified")
+    _hold(await _statuses(registry, first.name) == ["verified", ""], "a mark stands at its version, and at no other")
+    _hold(await _statuses(registry, theirs.name) == [""], "a mark is not of another model's version")
+    for _ in range(2):
+        await registry.mark(first, "bad")
+    await registry.mark(second, "archived")
+    _hold(await _statuses(registry, first.name) == ["bad", "archived"], "a second mark replaces the first")
+    await _refuses(
+        registry.mark(replace(first, version=99), "bad"), "marking a version that is not there", NotRegistered
+    )
+
+
+async def versions_are_listed_whole(registry: Registry) -> None:
+    """Every version of a name and no other, oldest first, with what was registered and the aliases it has now."""
+    _hold(await registry.names() == (), "a new registry has no models")
+    await _refuses(registry.versions("nobody"), "listing an unknown name", NotRegistered)
+    numbers = (2, 1, 3)
+    made = [await registry.register(sample_model(number), f"intent-{number}") for number in numbers]
+    await registry.register(sample_model(1, name="another-model"), "intent-4")
+    await registry.set_alias(made[0], "stable")
+    await registry.set_alias(made[2], "candidate")
+    await registry.set_alias(made[2], "stable")
+    await registry.set_alias(made[2], "best")
+    found = await registry.versions(made[0].name)
+    _hold([each.revision for each in found] == made, "versions are listed as they were registered, oldest first")
+    _hold(
+        [each.aliases for each in found] == [(), (), ("best", "candidate", "stable")],
+        "a version has the aliases it has now",
+    )
+    for number, each in zip(numbers, found, strict=True):
+        model = sample_model(number)
+        _hold(
+            each.data_digest == model.data_digest, f"a version keeps the digest of its data, not {each.data_digest!r}"
+        )
+        _hold(dict(each.metrics) == dict(model.metrics), f"a version keeps its metrics, not {dict(each.metrics)!r}")
+    _hold(await registry.names() == ("another-model", "checked-model"), "every model is listed, by its name, sorted")
+
+
+async def _statuses(registry: Registry, name: str) -> list[str]:
+    return [each.status for each in await registry.versions(name)]
+
+
 REGISTRY_CHECKS: Final[Mapping[str, RegistryCheck]] = {
     check.__name__: check
     for check in (
@@ -152,9 +221,87 @@ REGISTRY_CHECKS: Final[Mapping[str, RegistryCheck]] = {
         aliases_belong_to_a_name,
         what_is_not_there_is_an_error,
         a_loaded_model_answers_as_the_one_registered,
+        a_removed_alias_names_nothing,
+        a_mark_stays_with_its_version,
+        versions_are_listed_whole,
     )
 }
 """By name, for a test that runs them one by one."""
+
+
+# --- notifiers --------------------------------------------------------------------------------------------------------
+
+
+Heard = Callable[[], Sequence[str]]
+"""The texts that have arrived where a notifier delivers to, in order."""
+
+
+async def check_notifier(make: Callable[[], tuple[Notifier, Heard]]) -> None:
+    """Run every check of a notifier, on a loop in which it works.
+
+    Args:
+        make: gives a new notifier each time, and what tells which texts have arrived at the other end since.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    for check in NOTIFIER_CHECKS.values():
+        await check(*make())
+
+
+async def what_is_told_arrives_in_order(notifier: Notifier, heard: Heard) -> None:
+    """A message has arrived when `notify` returns; the same text told twice arrives twice."""
+    _hold(isinstance(notifier.realtime, bool), "a notifier says whether it reaches into the outside world")
+    told: list[str] = []
+    for text in ("one", "two", "two", "three"):
+        await notifier.notify(_message(text))
+        told.append(text)
+        _hold(list(heard()) == told, f"what was told has arrived, in order: {told} became {list(heard())}")
+
+
+async def a_text_arrives_whole(notifier: Notifier, heard: Heard) -> None:
+    """Whatever letters it has, and however long it is."""
+    texts = ['p95 <= stable * 1.5 & "f1" > 0.5', "zurück auf Version 1 · ✓ 🙂", "two\nlines\t_and_ `marks`", "a" * 3000]
+    for text in texts:
+        await notifier.notify(_message(text))
+    for text, arrived in zip(texts, heard(), strict=True):
+        _hold(arrived == text, f"a text arrives whole: {text[:40]!r} became {arrived[:40]!r}")
+
+
+async def a_message_is_left_as_it_was(notifier: Notifier, heard: Heard) -> None:
+    """It is the caller's: the notifier does not change it, and what the caller does to it later changes nothing."""
+    message = _message("as it was")
+    before = dict(message)
+    await notifier.notify(MappingProxyType(message))
+    _hold(message == before, "a message is not changed by the notifier")
+    message["text"] = "changed since"
+    _hold(list(heard()) == ["as it was"], "what was told stays as it was told")
+
+
+async def several_at_once_all_arrive(notifier: Notifier, heard: Heard) -> None:
+    """Told at the same time, each arrives once."""
+    texts = [f"number {number}" for number in range(8)]
+    async with anyio.create_task_group() as tasks:
+        for text in texts:
+            tasks.start_soon(notifier.notify, _message(text))
+    _hold(sorted(heard()) == texts, f"of {len(texts)} told at once each arrives once: {sorted(heard())}")
+
+
+NotifierCheck = Callable[[Notifier, Heard], Awaitable[None]]
+NOTIFIER_CHECKS: Final[Mapping[str, NotifierCheck]] = {
+    check.__name__: check
+    for check in (
+        what_is_told_arrives_in_order,
+        a_text_arrives_whole,
+        a_message_is_left_as_it_was,
+        several_at_once_all_arrive,
+    )
+}
+"""By name; each gets a notifier that nobody has told anything."""
+
+
+def _message(text: str) -> dict[str, Any]:
+    return {"text": text, "number": 1, "scenario": "checked", "model": "checked-model", "run": "checked-run"}
 
 
 # --- platforms --------------------------------------------------------------------------------------------------------
@@ -457,6 +604,13 @@ def _hold(promise: bool, sentence: str) -> None:
     """Not ``assert``: checks hold under ``python -O`` too."""
     if not promise:
         raise AssertionError(f"broken promise: {sentence}")
+
+
+async def _allows(attempt: Awaitable[Any], what: str) -> None:
+    try:
+        await attempt
+    except BackendError as error:
+        raise AssertionError(f"broken promise: {what} is no error, but it was told: {error}") from error
 
 
 async def _refuses(attempt: Awaitable[Any], what: str, kind: type[BackendError] = RegistryError) -> None:

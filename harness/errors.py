@@ -10,7 +10,8 @@
     │   │   ├── NotRegistered    there is no such model, alias or version
     │   │   └── Unreachable      it gave no answer, or none to us
     │   ├── RoutingError
-    │   └── ServingError
+    │   ├── ServingError
+    │   └── NotificationError    people could not be told
     ├── DeploymentError          a deployment from Python did not end with the candidate in service
     │   └── CanaryDeploymentError
     ├── RollbackError            there is no way back, or it could not be verified: a person must look
@@ -95,6 +96,10 @@ class RoutingError(BackendError):
 
 class ServingError(BackendError):
     """The serving platform refused what was asked."""
+
+
+class NotificationError(BackendError):
+    """A channel did not take a message; what goes on is never held up by it."""
 
 
 class Rejected(HarnessError):

@@ -39,7 +39,9 @@ class Version:
     """A version as a registry lists it."""
 
     revision: Revision
+    """Its digest is empty where nobody knows it before the model is loaded: others registered it."""
     aliases: tuple[str, ...]
+    """Those that name it now, sorted."""
     status: str = ""
     """verified, bad or archived; empty where nothing was said."""
     data_digest: str | None = None
@@ -77,6 +79,10 @@ class Registry(Protocol):
         """All versions of a model, oldest first; NotRegistered where the name is not known."""
         ...
 
+    async def names(self) -> tuple[str, ...]:
+        """The names of all models, sorted."""
+        ...
+
 
 class Tracker(Protocol):
     """Keeps what was trained with what, and how good it was."""
@@ -89,8 +95,15 @@ class Tracker(Protocol):
 class Notifier(Protocol):
     """Tells people."""
 
+    realtime: bool
+    """Reaches into the outside world, and so is not used on virtual time."""
+
     async def notify(self, message: Mapping[str, Any]) -> None:
-        """Deliver a message (``text``, and what it is about); any exception means that it was not delivered."""
+        """Deliver a message; any exception means that it was not delivered.
+
+        Args:
+            message: ``text``, ``number`` (counted from 1 in each run) and what it is about; not to be changed.
+        """
         ...
 
 

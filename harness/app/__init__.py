@@ -6,7 +6,8 @@ installed.py    backends by entry point; the words that a scenario may use
 scenarios.py    a scenario file read, and its policy foreseen
 building.py     a scenario made in Python
 references.py   what a scenario refers to, held against it before anything runs
-running.py      one run: parts, time, signals
+running.py      one run: parts, time, signals; notifiers.py: whom it tells
+registry.py     the model registry looked at and changed by hand
 folders.py      runs on disk; kept.py: all of them, and those that may go
 
 Heavy modules are imported before a run's first event, so that imports are no part of the time a run reports.

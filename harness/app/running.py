@@ -15,6 +15,7 @@ from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.app.monitoring import FolderMonitoring
+from harness.app.notifiers import channels, secrets
 from harness.domain.event import Event
 from harness.domain.model import ARMS, GivenPlan
 from harness.domain.rollout import Outcome
@@ -119,8 +120,8 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         metrics=metrics,
         machine=machine,
         run_id=run_id,
-        notifiers={word: options.notifiers.get(word) or made("notifier", word) for word in scenario.notify},
         retrainer=Retrain(scenario, cache) if care and care.retrain else None,
+        notifiers=channels(scenario.notify, scenario.seed, options.notifiers),
     )
 
 
@@ -180,7 +181,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     scenario = planned(scenario, made_of.machine)
     folder = folder_for(options.reports / scenario.name, run_id)
     made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
-    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
+    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL, secrets=secrets(scenario.notify))
     for watcher in options.watchers:
         log.watch(watcher)
     header = Header(

@@ -74,13 +74,16 @@ async def run(
     executor.tell(_started, scenario, parts, header)
     herald = executor.herald = _herald(executor, header)
     outcome, error = Outcome.ERROR, None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(herald.run, name="herald")
-        try:
-            outcome = await _through(lifecycle, stopped_by)
-        except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
-            error = raised
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(herald.run, name="herald")
+            try:
+                outcome = await _through(lifecycle, stopped_by)
+            except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
+                error = raised
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:  # the herald found that the log cannot be written
+        raise _first(group) from None
     if error:
         raise error
     return outcome

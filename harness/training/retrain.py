@@ -191,7 +191,7 @@ def _known_rows(training: Population, held: Population, known: float) -> Rows:
     Users at a time ask any of the part of the rows that their time is in: what they may still be asked is left out, so
     that nobody who asks later meets a model that has learned the answer.
     """
-    from harness.sim.plane import WINDOWS
+    from harness.sim.arrays import WINDOWS
 
     count = len(held.rows)
     asked = held.rows.iloc[: int(known * (count - max(count // WINDOWS, 1)))]
