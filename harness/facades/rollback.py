@@ -152,7 +152,7 @@ class ModelRollbackSystem:
         lost = ""
         for word, notifier in self.options.notifiers.items():
             try:
-                run_real(notifier.notify, {"text": text})
+                run_real(notifier.notify, {"text": text, "number": 1})
             except Exception as error:  # noqa: BLE001 - whatever a channel raises, the others are told, and so is the caller
                 lost += f"; {word} could not be told: {str(error) or repr(error)}"
         return lost
