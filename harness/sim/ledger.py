@@ -113,7 +113,7 @@ class Ledger:
         Raises:
             ValueError: the window reaches back to what is not kept any more.
         """
-        if start_ns < self.dropped_ns:
+        if max(start_ns, 0) < self.dropped_ns:  # before traffic began there was nothing to lose
             raise ValueError(f"a window from {start_ns} ns on: what was seen before {self.dropped_ns} ns is not kept")
         found: dict[Role, tuple[Sum, Rows]] = {role: (Sum(), {}) for role in self.totals}
         for bucket in _inside(self.buckets, start_ns, stop_ns):

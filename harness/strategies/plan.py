@@ -135,7 +135,7 @@ def _remarks(scenario: Scenario, rows: list[Row], length_ns: int, before_ns: int
         remarks.append("some pauses are shorter than the time between two looks")
     bare = [
         str(step)
-        for step, then in zip(scenario.rollout.steps, [*scenario.rollout.steps[1:], None], strict=True)
+        for step, then in zip(scenario.rollout.steps, [*scenario.rollout.steps, None][1:], strict=True)
         if isinstance(step, SetWeight) and not isinstance(then, Pause | Analyze | Approve | Decide)
     ]
     if bare:
