@@ -3,8 +3,8 @@
     python benchmarks/ab_runs.py [--runs 2000] [--json FILE]
 
 Each run is a rollout on virtual time: users split by a hash, requests served by the simulated cluster, one in ten
-failing in both arms alike (or one in eleven in the candidate), looks every five minutes, the decision of `harness.analysis.ab`.
-Beside it, what a fixed-sample test at every look would have said of the very same counts.
+failing in both arms alike (or one in eleven in the candidate), looks every five minutes, the decision of
+`harness.analysis.ab`. Beside it, what a fixed-sample test at every look would have said of the very same counts.
 """
 
 import argparse

@@ -117,6 +117,10 @@ class SimulatedCluster:
         """Want so many replicas of each arm."""
         if any(count < 0 for count in replicas.values()):
             raise ServingError(f"replicas {dict(replicas)}: a count cannot be below 0")
+        own = [role for role in self._running.arms if role is not Role.SHADOW]
+        if absent := [role for role, count in replicas.items() if count and role not in own]:
+            raise ServingError(f"replicas {dict(replicas)}: {absent[0]} has none of its own on this cluster")
+        replicas = {role: count for role, count in replicas.items() if role in own}
         self._running.scale(self._elapsed(), replicas)
         self._arm()
 
@@ -172,8 +176,14 @@ class SimulatedCluster:
         running = self._running
         if absent := [role for role, share in weights.items() if share and role not in running.arms]:
             raise RoutingError(f"weights {weights} name {absent[0]}, which this cluster has no arm for")
+        if weights.get(Role.SHADOW):
+            raise RoutingError(f"weights {weights} give users to a shadow; it gets copies, by `mirror`")
+        if not 0 <= want.mirror <= WHOLE:
+            raise RoutingError(f"a mirror of {want.mirror} must be a share of {WHOLE}")
         if want.mirror and Role.SHADOW not in running.arms:
             raise RoutingError("this cluster was not made to copy requests: no step of the rollout mirrors")
+        if want.sticky and not self._scenario.traffic.users:
+            raise RoutingError("this cluster cannot keep users to an arm: its traffic has none (traffic.users: 0)")
         running.route(self._elapsed(), want)
         self._arm()
         return weights

@@ -1,16 +1,18 @@
 """What is installed: backends by entry point, and the words that a scenario may use."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.domain.rollout import RolloutPolicy
 from harness.errors import BackendError
 
 if TYPE_CHECKING:
     from harness.domain.scenario import Scenario
     from harness.scenario import Catalog
-    from harness.strategies import Strategy
+    from harness.strategies import Machine, Strategy
 
 GROUP: Final = "harness.backends"
 STRATEGY: Final = "harness.strategies"
@@ -68,6 +70,25 @@ def strategies() -> Mapping[str, "Strategy"]:
             raise BackendError(f"the strategy {entry.name} of {entry.value} has the name of one of ours; rename it")
         found[entry.name] = _loaded(entry)
     return found
+
+
+def machine_of(scenario: "Scenario") -> "Machine":
+    """The machine of a scenario's strategy.
+
+    Raises:
+        BackendError: its strategy is not installed, or cannot be loaded.
+    """
+    word, installed_here = scenario.rollout.strategy, strategies()
+    if word not in installed_here:
+        raise BackendError(f"no strategy called {word!r} is installed; there are {', '.join(installed_here)}")
+    sizes = {role: service.replicas for role, service in scenario.service.items()}
+    return installed_here[word](scenario.rollout, sizes)
+
+
+def planned(scenario: "Scenario", machine: "Machine | None" = None) -> "Scenario":
+    """The scenario with the policy that its machine goes by: a strategy may make steps of its own."""
+    policy = getattr(machine or machine_of(scenario), "policy", None)
+    return replace(scenario, rollout=policy) if isinstance(policy, RolloutPolicy) else scenario
 
 
 def stage(word: str) -> Any:

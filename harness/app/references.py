@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.app.installed import lacking
+from harness.app.installed import lacking, planned
 from harness.app.lookup import Lookup
 from harness.app.scenarios import timeline
 from harness.backends.uri import FORGETFUL
@@ -67,7 +67,7 @@ def check_references(scenario: Scenario) -> Findings:
         ScenarioError: with everything that the scenario refers to and a run could not use.
     """
     told = _Told(scenario)
-    found = [f"{scenario.rollout.strategy}, {len(scenario.rollout.steps)} steps"]
+    found = [f"{scenario.rollout.strategy}, {len(planned(scenario).rollout.steps)} steps"]
     traffic = _traffic(scenario, told)
     data = _data(scenario, told)
     training, held = None, None

@@ -28,6 +28,7 @@ class Backends:
     tracker: str = "memory"
     serving: str = "simulated"
     metrics: str = "inprocess"
+    staging: str = "simulated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ class _Assembly:
             **self._figures(Role.CANDIDATE),
             "outcome": self.outcome,
             "reason": self.reason,
+            "grade": self.seen.grade,
             "detected_after": self.detected_after_s,
             "duration": self.seen.now_ns / SECOND,
             "requests": self._counted("arrived"),

@@ -319,3 +319,32 @@ def _(event: vocabulary.Promoted) -> str:
 @tell.register
 def _(event: vocabulary.RunEnded) -> str:
     return f"run ends after {words.span(event.at_ns / SECOND)}: {_said(event.outcome)}"
+
+
+# --- staging and monitoring -------------------------------------------------------------------------------------------
+
+
+@tell.register
+def _(event: vocabulary.StagingAsked) -> str:
+    replicas = f"{event.replicas} replica{'s' * (event.replicas != 1)}"
+    return f"{event.name}:{event.version} goes to a staging environment with {replicas}"
+
+
+@tell.register
+def _(event: vocabulary.LoadTested) -> str:
+    answered = event.sent - event.failed
+    return (
+        f"load test in staging at {event.rate_per_s:g}/s for {duration_text(event.duration_ns)}: "
+        f"grade {event.grade or 'none'}, {answered} of {event.sent} requests answered well"
+    )
+
+
+@tell.register
+def _(event: vocabulary.StagingEnded) -> str:
+    return "the staging environment is gone" if event.gone else f"the staging environment is not gone: {event.detail}"
+
+
+@tell.register
+def _(event: vocabulary.MonitoringSet) -> str:
+    count = f"{len(event.alerts)} alert{'s' * (len(event.alerts) != 1)}"
+    return f"monitoring of {event.name}:{event.version} is set up with {count}: {', '.join(event.files)}"

@@ -49,6 +49,8 @@ class Folding:
     course: Course = field(default_factory=Course)
     totals: Mapping[Role, ArmTotals] = field(default_factory=dict)
     inputs: vocabulary.InputsSeen | None = None
+    grade: str | None = None
+    """Of the last candidate's load test."""
     ended: vocabulary.RunEnded | None = None
     markers: list[Marker] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
@@ -215,6 +217,10 @@ class Folding:
     @_take.register
     def _(self, event: vocabulary.InputsSeen) -> None:
         self.inputs = event
+
+    @_take.register
+    def _(self, event: vocabulary.LoadTested) -> None:
+        self.grade = event.grade
 
     @_take.register
     def _(self, event: vocabulary.RunEnded) -> None:

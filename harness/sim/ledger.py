@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.model import Role
-from harness.sim.plane import ClassTally, Tally
+from harness.sim.tally import ClassTally, Tally
 from harness.stats.histogram import Histogram
 
 Rows = dict[int, NDArray[np.int64]]
