@@ -4,22 +4,23 @@ A log that stops early (a killed run) is folded as far as it goes, and a run tha
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from harness.domain.analysis import Verdict
-from harness.domain.event import Event, InputColumn, Observed, RunStarted
-from harness.domain.model import ARMS, SERVING, Role
-from harness.domain.units import MINUTE, SECOND, WHOLE
+from harness.domain.event import Event, InputColumn, RunStarted
+from harness.domain.model import SERVING, Role
+from harness.domain.units import SECOND, WHOLE
 from harness.errors import LogError
 from harness.log import digest
 from harness.report import text as words
 from harness.report.expect import Facts, judge
 from harness.report.folding import Folding
-from harness.report.numbers import figure, kept
-from harness.report.result import Actual, Expectation, Input, Look, Model, Points, Result, RuleTally, Series
+from harness.report.numbers import figure
+from harness.report.result import Actual, Expectation, Input, Look, Model, Result, RuleTally
+from harness.report.series import series
 
 UNSAFE: Final = frozenset({"error", "failed", None})
 """Outcomes that pass only where an expectation asks for them by name."""
@@ -144,7 +145,7 @@ class _Assembly:
             inputs=tuple(_input(column) for column in asked.columns) if asked else (),
             predictions={role: _input(answers) for role, answers in asked.predictions.items()} if asked else {},
             inputs_window_s=asked.window_ns / SECOND if asked else 0.0,
-            series=_series(seen),
+            series=series(seen),
             markers=tuple(seen.markers),
             moments=tuple(seen.moments),
             event_log=str(log_path) if log_path else None,
@@ -313,58 +314,3 @@ def _tally(rule: str, looks: list[Look], by: str) -> RuleTally:
         shown=(failed or both or looks)[-1],
         by=by,
     )
-
-
-# --- for the plots ----------------------------------------------------------------------------------------------------
-
-
-def _series(seen: Folding) -> Series:
-    if seen.traffic_ns is None:
-        return Series()
-    looks = _distinct(seen)
-    share = [(seen.since_traffic_s(at_ns), weight / WHOLE) for at_ns, weight in seen.shares]
-    return Series(
-        at_s=tuple(seen.since_traffic_s(observed.at_ns) for observed in looks),
-        arms={role: _columns(looks, role) for role in _present(looks)},
-        share=(*share, (seen.since_traffic_s(seen.now_ns), seen.candidate_weight / WHOLE)),
-        copied=tuple((seen.since_traffic_s(at_ns), mirror / WHOLE) for at_ns, mirror in seen.copies),
-        bounds=_bounds(seen.looks),
-    )
-
-
-def _distinct(seen: Folding) -> list[Observed]:
-    """One look for each instant: where several analyses looked, the one whose window is nearest to the policy's."""
-    usual = (seen.started.window_ns if seen.started else 0) or MINUTE
-    best: dict[int, Observed] = {}
-    for observed in seen.observed:
-        other = best.get(observed.at_ns)
-        if other is None or abs(observed.window_ns - usual) <= abs(other.window_ns - usual):
-            best[observed.at_ns] = observed
-    return list(best.values())
-
-
-def _present(looks: Sequence[Observed]) -> list[Role]:
-    """The two arms of every rollout, and those that this one had besides."""
-    beside = {role for observed in looks for role, arm in observed.arms.items() if arm.requests}
-    return [role for role in Role if role in ARMS or role in beside]
-
-
-def _columns(looks: Sequence[Observed], role: Role) -> Mapping[str, tuple[float | None, ...]]:
-    rows: list[dict[str, float | None]] = []
-    for observed in looks:
-        arm = observed.arms.get(role)
-        if arm is None:
-            rows.append({})
-            continue
-        counts = {"requests": arm.requests, "failed": arm.failed, "labelled": arm.labelled}
-        rows.append({**kept(arm.figures), "weight": arm.weight / WHOLE, **counts})
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: tuple(row.get(name) for row in rows) for name in names}
-
-
-def _bounds(looks: list[Look]) -> dict[str, Points]:
-    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for look in looks:
-        if look.bound is not None:
-            points[look.rule].append((look.at_s, look.bound))
-    return {rule: tuple(found) for rule, found in points.items()}

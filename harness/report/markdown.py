@@ -5,6 +5,7 @@ from typing import Final
 
 from harness.report import chapters
 from harness.report import text as words
+from harness.report.chapter import Chapter
 from harness.report.junit import NOT_REACHED, REAL_CLOCK
 from harness.report.result import Result, Unstarted
 from harness.report.terminal import actual_text, cost
@@ -93,7 +94,7 @@ def _failed(result: Result | Unstarted) -> Iterator[str]:
     yield f"File {plain(result.path)}, seed {result.seed}, {result.event_digest}"
 
 
-def _chapter(chapter: chapters.Chapter) -> Iterator[str]:
+def _chapter(chapter: Chapter) -> Iterator[str]:
     yield ""
     yield f"**{plain(chapter.title)}**{f': {plain(chapter.note)}' if chapter.note else ''}"
     yield ""

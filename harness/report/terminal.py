@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -18,23 +18,19 @@ from harness.domain.model import Role
 from harness.report import chapters
 from harness.report import text as words
 from harness.report.result import DRIFTED, Actual, Expectation, Input, Result, RuleTally, Unstarted
+from harness.report.tables import NARROW, titled, told
 from harness.report.why import why
 
 PIPED: Final = 100
 """Columns where standard output is no terminal."""
 WIDE: Final = 90
-NARROW: Final = 70
-"""Below so many columns, tables keep only what decides."""
 MOST_DRIFTED: Final = 5
-UNBROKEN: Final = 24
-"""Letters that a cell of a table may have and stays on its line."""
 FAILING: Final = 0.01
 """Where so many of stable's requests fail, it is not the candidate alone that is wrong."""
 
 BLANKS: Final = re.compile(r"[ \t]+$", re.MULTILINE)
 
 PASSED, NOT_PASSED = "passed", "not passed"
-TONES: Final = {True: "green", False: "red", None: ""}
 STYLES: Final[Mapping[Verdict, str]] = {
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
@@ -109,7 +105,7 @@ def show(
 
 def _full(result: Result, width: int, *, verbose: bool) -> Group:
     blocks = [_head(result), _cost(result), *_expectations(result)]
-    blocks += [_chapter(chapter, width) for chapter in chapters.first(result) if not chapter.detail]
+    blocks += [told(chapter, width) for chapter in chapters.first(result) if not chapter.detail]
     if result.gates:
         blocks.append(_gates(result))
     if result.tallies:
@@ -120,7 +116,7 @@ def _full(result: Result, width: int, *, verbose: bool) -> Group:
     answers = [column for column in result.predictions.values() if column.most >= DRIFTED]
     if answers:
         blocks.append(_predictions(answers))
-    blocks += [_chapter(chapter, width) for chapter in chapters.then(result)]
+    blocks += [told(chapter, width) for chapter in chapters.then(result)]
     if verbose:
         blocks.append(_diary(result))
     return Group(*blocks)
@@ -180,12 +176,12 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
 
 def _expectations(result: Result) -> Iterator[RenderableType]:
     if not result.expectations:
-        yield _titled(
+        yield titled(
             "Expectations", Text("none stated; a promotion, or an end as planned, was taken for expected", style="dim")
         )
         return
     lines = Text("\n").join(_expectation(expectation) for expectation in result.expectations)
-    yield _titled("Expectations", lines)
+    yield titled("Expectations", lines)
 
 
 def _expectation(expectation: Expectation) -> Text:
@@ -213,45 +209,12 @@ def _actual(metric: str, value: Actual) -> str:
     return words.figure(metric, value)
 
 
-def _chapter(chapter: chapters.Chapter, width: int) -> RenderableType:
-    """A table; where the terminal is too narrow for one, a paragraph for each of its lines."""
-    note = [Text(chapter.note, style="dim")] if chapter.note else []
-    if width < NARROW and len(chapter.columns) > 3:
-        lines = [_paragraph(chapter.columns, line) for line in chapter.lines]
-        return _titled(chapter.title, Group(*lines, *note))
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.show_header = any(chapter.columns)
-    whole = _whole(chapter, width)
-    for index, name in enumerate(chapter.columns):
-        justify: JustifyMethod = "right" if index in chapter.figures else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=index in whole)
-    for line in chapter.lines:
-        table.add_row(*(Text(cell) for cell in line.cells), style=TONES[line.passed])
-    return _titled(chapter.title, Group(table, *note))
-
-
-def _whole(chapter: chapters.Chapter, width: int) -> set[int]:
-    """The columns whose cells are not broken: the narrow ones, if that leaves room for the others."""
-    widest = [
-        max(len(cell) for cell in (name, *(line.cells[index] for line in chapter.lines)))
-        for index, name in enumerate(chapter.columns)
-    ]
-    narrow = {index for index, wide in enumerate(widest) if wide <= UNBROKEN}
-    room = width - sum(widest[index] + 2 for index in narrow)
-    return narrow if room >= UNBROKEN * (len(widest) - len(narrow)) else set()
-
-
-def _paragraph(columns: Sequence[str], line: chapters.Line) -> Text:
-    said = [f"{name} {cell}".strip() for name, cell in zip(columns, line.cells, strict=True) if cell != chapters.NONE]
-    return Text(", ".join(said), style=TONES[line.passed])
-
-
 def _gates(result: Result) -> RenderableType:
     table = _table("gate", "value", "stable", "")
     for gate in result.gates:
         value, stable = words.figure(gate.name, gate.value), words.figure(gate.name, gate.stable)
         table.add_row(gate.text, value, stable, Text("✓", "green") if gate.passed else Text("✗", "bold red"))
-    return _titled("Gates", table)
+    return titled("Gates", table)
 
 
 def _rules(result: Result, width: int) -> RenderableType:
@@ -273,7 +236,7 @@ def _rules(result: Result, width: int) -> RenderableType:
             *_shown_figures(tally)[: len(figures)],
         )
     note = "figures of the last look that failed; else of the last one that had both"
-    return _titled("Analysis", Group(table, *lines, Text(note, style="dim")))
+    return titled("Analysis", Group(table, *lines, Text(note, style="dim")))
 
 
 def _inputs(drifted: Sequence[Input]) -> RenderableType:
@@ -281,12 +244,12 @@ def _inputs(drifted: Sequence[Input]) -> RenderableType:
     more = len(drifted) - MOST_DRIFTED
     if more > 0:
         lines.append(Text(f"and {words.plural(more, 'feature')} more", style="dim"))
-    return _titled("Drifted features", Group(*lines, Text("distance from the held-out rows, 0 to 1", style="dim")))
+    return titled("Drifted features", Group(*lines, Text("distance from the held-out rows, 0 to 1", style="dim")))
 
 
 def _predictions(drifted: Sequence[Input]) -> RenderableType:
     note = "distance from each model's own answers to the held-out rows, 0 to 1"
-    return _titled("Drifted predictions", Group(*map(_drift, drifted), Text(note, style="dim")))
+    return titled("Drifted predictions", Group(*map(_drift, drifted), Text(note, style="dim")))
 
 
 def _drift(column: Input) -> Text:
@@ -317,7 +280,7 @@ def _diary(result: Result) -> RenderableType:
     grid.add_column(overflow="fold")
     for moment in result.moments:
         grid.add_row(words.clock_time(moment.at_s), moment.text)
-    return _titled("Events", grid)
+    return titled("Events", grid)
 
 
 def _where(result: Result) -> Text:
@@ -379,7 +342,3 @@ def _table(*columns: str, left: int = 1) -> Table:
         justify = "left" if index < left else "right"
         table.add_column(name, justify=justify, no_wrap=index >= left)  # type: ignore[arg-type]
     return table
-
-
-def _titled(title: str, body: RenderableType) -> RenderableType:
-    return Group(Text(f"\n{title}", style="bold"), Padding(body, (0, 0, 0, 2), expand=False))

@@ -10,11 +10,13 @@ import pytest
 
 from harness import app, log
 from harness.report import fold, html
+from harness.report.chapters import chapters
 from harness.report.plots import plots
 from harness.report.result import Result
 from tests import requires
 from tests.report.stories import long_canary
 from tests.report.test_fold import STORIES
+from tests.report.test_lifecycle import RUNS
 
 ARGS = [
     "--no-sandbox",
@@ -126,6 +128,21 @@ def test_a_page_of_every_outcome(open_page: Any, outcome: str) -> None:
     seen = open_page(result)
     assert seen.page.title() == f"canary-regression: {outcome.replace('_', ' ')}"
     assert len(seen.drawn()) == len(plots(result))
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["better", "shadow", "classes", "expired", "taken back", "retrained"])
+def test_a_page_of_the_lifecycle(open_page: Any, name: str, scheme: str) -> None:
+    """Tests, shadows, classes, people, alarms, several rollouts: each plot is drawn, and all fits a narrow screen."""
+    result = fold(RUNS[name]())
+    seen = open_page(result, scheme=scheme, width=420)
+    painted = seen.drawn()
+    assert len(painted) == len(plots(result))
+    assert min(painted) > 1000
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 420
+    titles = seen.page.locator("h2").all_inner_texts()
+    assert [chapter.title for chapter in chapters(result) if not chapter.detail and chapter.title not in titles] == []
     assert seen.complaints == []
 
 
