@@ -46,6 +46,8 @@ class Context:
     """The registry and the tracker, by their words: one of them may be asked for a model by URI."""
     mirrored: bool = False
     """Whether requests are copied to the candidate."""
+    staged: bool = False
+    """Whether the candidate stands in staging first, where a load test gives it a grade."""
     walks: bool = False
     """Whether rows are in order of time, and labels come."""
     headers: frozenset[str] = frozenset()
@@ -80,6 +82,7 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
         replicas={role: _replicas(root, role) for role in ARMS},
         keepers={kind: _word(_at(root, "backends", kind)) for kind in ("registry", "tracker")},
         mirrored=_mirrored(_at(root, "rollout")),
+        staged=_given(_at(root, "staging")),
         walks=_given(_at(data, "walk")) and _given(_at(root, "labels")),
         headers=_headers(root),
         quality_rule=next(_quality_rules(root), ""),

@@ -173,7 +173,8 @@ def _rule(standing: Standing, *, labelled: bool = False) -> tuple[PlainValidator
             raise WrongValueError(f"a rule is a text, METRIC OP BOUND, such as {examples[0]}")
         context = context_in(info)
         try:
-            return parse(value, Scope(standing, context.task, labelled or context.labels, context.mirrored))
+            labels = labelled or context.labels
+            return parse(value, Scope(standing, context.task, labels, context.mirrored, context.staged))
         except RuleError as error:
             raise WrongValueError(error.message, error.offset) from None
 
