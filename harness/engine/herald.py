@@ -34,14 +34,17 @@ class Herald:
         self._about = dict(about)
         self._channels = dict(channels)
         self._tell = tell
-        self._waiting: deque[str] = deque(maxlen=WAITING)
+        self._waiting: deque[tuple[str, str]] = deque(maxlen=WAITING)
+        self._under_way: tuple[str, str] | None = None
         self._bell = anyio.Event()
         self._lock = anyio.Lock()
 
     def say(self, text: str) -> None:
         """Have a message delivered; returns at once."""
-        if self._channels:
-            self._waiting.append(text)
+        for channel in self._channels:
+            if len(self._waiting) == WAITING:
+                self._tell(*self._waiting.popleft(), False, "too many messages were waiting")  # noqa: FBT003 - as below
+            self._waiting.append((channel, text))
             self._bell.set()
 
     async def run(self) -> None:
@@ -55,25 +58,26 @@ class Herald:
         """Deliver what is left, within a bound; what is left then is told."""
         with anyio.move_on_after(LAST_S):
             await self._empty()
-        for text in self._waiting:
-            for channel in self._channels:
-                self._tell(channel, text, False, "the run has ended")  # noqa: FBT003 - as events take it
+        left = [*([self._under_way] if self._under_way else []), *self._waiting]
+        self._under_way = None
         self._waiting.clear()
+        for channel, text in left:
+            self._tell(channel, text, False, "the run has ended")  # noqa: FBT003 - as events take it
 
     async def _empty(self) -> None:
         async with self._lock:
             while self._waiting:
-                await self._deliver(self._waiting[0])
-                self._waiting.popleft()
+                self._under_way = self._waiting.popleft()
+                delivered, detail = await self._delivered(*self._under_way)
+                channel, text = self._under_way
+                self._under_way = None
+                self._tell(channel, text, delivered, detail)
 
-    async def _deliver(self, text: str) -> None:
-        for channel, notifier in self._channels.items():
-            detail = f"not taken within {WITHIN_S:g} s"
-            delivered = False
-            with anyio.move_on_after(WITHIN_S):
-                try:
-                    await notifier.notify({"text": text, **self._about})
-                    delivered, detail = True, ""
-                except Exception as error:  # noqa: BLE001 - whatever a channel raises, the run goes on
-                    detail = str(error) or repr(error)
-            self._tell(channel, text, delivered, detail)
+    async def _delivered(self, channel: str, text: str) -> tuple[bool, str]:
+        with anyio.move_on_after(WITHIN_S):
+            try:
+                await self._channels[channel].notify({"text": text, **self._about})
+            except Exception as error:  # noqa: BLE001 - whatever a channel raises, the run goes on
+                return False, str(error) or repr(error)
+            return True, ""
+        return False, f"not taken within {WITHIN_S:g} s"

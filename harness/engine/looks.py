@@ -15,6 +15,7 @@ from harness.domain.event import ArmObserved, Measured, Observed
 from harness.domain.model import Role
 from harness.domain.rollout import AnalysisPhase
 from harness.domain.units import MINUTE
+from harness.engine.calls import answered
 from harness.engine.executor import Executor
 from harness.errors import BackendError
 from harness.protocols import Sample
@@ -100,7 +101,8 @@ async def look_due(at_ns: int) -> None:
 async def observed(executor: Executor, window_ns: int) -> Sample:
     """Measure all arms over a window that ends now, and log it."""
     stop = now_ns()
-    sample = await executor.parts.metrics.sample(max(executor.live_ns, stop - window_ns), stop)
+    since = max(executor.live_ns, stop - window_ns)
+    sample = await answered("the look at the metrics", executor.parts.metrics.sample(since, stop))
     arms = {
         role: ArmObserved(
             weight=executor.weights.get(role, 0),

@@ -67,8 +67,7 @@ class Rolling:
     @property
     def rules(self) -> Rules:
         """Ready replicas never fall below what the policy allows, nor do wanted ones exceed it."""
-        moves = self._moves
-        return Rules(least_ready=moves.size - moves.limits.unavailable, most_replicas=moves.size + moves.limits.surge)
+        return self._moves.rules
 
     @property
     def _moves(self) -> Moves:

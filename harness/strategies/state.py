@@ -70,6 +70,8 @@ class State:
     """As last asked for, where counts of replicas stand for weights."""
     ending: End | None = None
     """What the rollout ends as, once the way back is done."""
+    promotion: End | None = None
+    """What it was promoted for, by a person or a test; None: for its steps, if it comes to that."""
 
     def ready(self, role: Role) -> int:
         """How many replicas of the arm are ready, as last seen."""

@@ -146,14 +146,13 @@ class Steps:
             case Finding.UNDECIDED:
                 return go(replace(state, waits=seen.reason))
             case Finding.BETTER if self.policy.promote:
-                ready = replace(state, passed_ns=at_ns, wake_ns=None)
-                return self._finish(ready, at_ns)
+                return self._promoted(state, End(Outcome.PROMOTED, seen.reason, seen.because), at_ns)
             case _:
                 return self._give_up(state, End(Outcome.KEPT_STABLE, seen.reason, seen.because), at_ns)
 
     def _checked(self, state: State, seen: HookAnswer, at_ns: int) -> Transition:
         if not seen.passed:
-            return self._give_up(state, End(Outcome.ROLLED_BACK, seen.reason), at_ns)
+            return self._give_up(state, End(Outcome.ROLLED_BACK, seen.reason, seen.because), at_ns)
         step = self._step(state)
         if isinstance(step, Approve) and step.within_ns is not None:
             return go(*self._asking(state, at_ns + step.within_ns))
@@ -170,10 +169,16 @@ class Steps:
             case Order.REJECT:
                 return self._give_up(state, End(Outcome.ROLLED_BACK, f"refused by {seen.by}"), at_ns)
             case Order.PROMOTE:
-                return self._finish(replace(state, wake_ns=None, passed_ns=at_ns), at_ns)
+                return self._promoted(state, End(Outcome.PROMOTED, f"promoted by {seen.by}"), at_ns)
             case Order.APPROVE if state.phase in PERSON:
                 return self._resume(replace(state, wake_ns=None), at_ns)
         return go(state)
+
+    def _promoted(self, state: State, end: End, at_ns: int) -> Transition:
+        """Leave out what steps are left, as soon as the candidate is there."""
+        stop = self._stops(state, background=False)
+        decided = replace(state, wake_ns=None, passed_ns=at_ns, inline=False, promotion=end)
+        return _after(self._enter(decided, len(self.policy.steps), at_ns), *stop)
 
     def _resume(self, state: State, at_ns: int) -> Transition:
         """A person says to go on: to the next step, or to a new analysis where the last one found nothing."""
@@ -225,7 +230,7 @@ class Steps:
     def _weight_in_force(self, state: State, at_ns: int) -> Transition:
         routed = replace(state, routed_ns=at_ns, wake_ns=None)
         if state.index >= len(self.policy.steps):  # what is left, after the last step: the promotion itself
-            return self._end(routed, End(Outcome.PROMOTED, "every step was passed"))
+            return self._end(routed, self._promotion(state))
         start = bool(self.policy.analysis) and not state.analysing and self._exposed(state)
         start = start and state.index >= self.policy.analysis_from
         left = self._leave(replace(routed, analysing=state.analysing or start), at_ns)
@@ -250,7 +255,7 @@ class Steps:
             down = replace(before, phase=Phase.STARTING, wake_ns=at_ns + self.policy.ready_within_ns)
             return go(down, Hold(f"no replica of {lacking[0]} is ready"))
         if index >= len(self.policy.steps):
-            if self.policy.promote:
+            if self.policy.promote or state.promotion:
                 return self._finish(replace(state, index=index), at_ns)
             return self._give_up(state, End(Outcome.KEPT_STABLE, "every step was passed"), at_ns)
         step = self.policy.steps[index]
@@ -309,13 +314,16 @@ class Steps:
         """The promotion: the candidate at its full size, with all traffic, and nothing routed apart."""
         stop = self._stops(state, background=False)
         last = replace(state, index=len(self.policy.steps), weight=WHOLE, routes=(), mirror=0, inline=False)
-        if state.weight == WHOLE and not (state.routes or state.mirror or state.scale):
-            return _after(self._end(last, End(Outcome.PROMOTED, "every step was passed")), *stop)
+        if state.weight == WHOLE and not (state.routes or state.mirror or state.scale or self.policy.by_replicas):
+            return _after(self._end(last, self._promotion(state)), *stop)
         if state.scale is not None and not self.policy.by_replicas:
             growing = replace(state, index=last.index - 1, scale=None, inline=False)
             if not self._full(growing, Role.CANDIDATE):
                 return _after(self._scale(growing, at_ns), *stop)
         return _after(self._route(replace(last, scale=None), at_ns), *stop)
+
+    def _promotion(self, state: State) -> End:
+        return state.promotion or End(Outcome.PROMOTED, "every step was passed")
 
     # --- the way back ---
 
@@ -335,7 +343,8 @@ class Steps:
             step.weight for step in self.policy.steps if isinstance(step, SetWeight) and step.weight < state.weight
         ]
         weight = max(lower, default=0)
-        if not weight and state.ending:
+        # Where an arm that would get more is down, settling takes over: it takes stable in whatever state it is.
+        if state.ending and (not weight or self._lacking(state, weight)):
             return self._end(state, state.ending)
         down = replace(state, weight=weight, wake_ns=at_ns + (self.policy.stepwise_ns or 0))
         return go(down, self._want(down))
@@ -409,11 +418,13 @@ class Steps:
         """The weight that the next step sets, or that it needs the candidate for; None where it needs nobody."""
         index = state.index + 1
         if index >= len(self.policy.steps):
-            return WHOLE if self.policy.promote else None
+            return WHOLE if self.policy.promote or state.promotion else None
         step = self.policy.steps[index]
         if isinstance(step, SetMirror | SetRoute):
             return max(state.weight, 1)
-        return step.weight if isinstance(step, SetWeight) else None
+        if not isinstance(step, SetWeight):
+            return None
+        return max(step.weight, 1) if state.routes or state.mirror else step.weight
 
     def _lacking(self, state: State, weight: int | None) -> list[Role]:
         """The arms that are to get traffic at that weight and have no replica ready."""
