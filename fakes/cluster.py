@@ -16,7 +16,7 @@ from harness.clock import is_virtual, now_ns
 from harness.domain.event import ArmTotals, InputColumn
 from harness.domain.fault import Fault
 from harness.domain.model import ARMS, Role, TrainedModel
-from harness.domain.rollout import Routing, SetMirror, Weights
+from harness.domain.rollout import Analyze, Decide, Routing, SetMirror, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import MILLISECOND, MINUTE, SECOND, WHOLE
 from harness.errors import RoutingError, ServingError
@@ -26,6 +26,8 @@ from harness.sim.cluster import NEVER, Cluster, Setting
 from harness.sim.population import Answers
 
 REALTIME_GRID_NS = 250 * MILLISECOND
+KEPT_LOOKS = 10
+"""Of a test, so many looks in a row may fail without any of what they would have seen being lost."""
 NOTICES = 10_000
 """Environment changes that may wait for the reader; a simulated run has some dozens."""
 
@@ -247,13 +249,28 @@ def _members(scenario: Scenario, population: Population | None) -> tuple[IntArra
     return tuple(rows_of(kind, population.rows) for kind in scenario.traffic.classes)
 
 
+def _looks(scenario: Scenario) -> list[tuple[int, int]]:
+    """How often, and how far back, anything looks: (interval, window)."""
+    policies = [scenario.rollout.analysis]
+    policies += [step.policy for step in scenario.rollout.steps if isinstance(step, Analyze)]
+    policies += [monitor.policy for monitor in scenario.aftercare.monitors] if scenario.aftercare else []
+    looks = [(policy.every_ns, policy.window_ns) for policy in policies if policy]
+    # A test adds up what was seen since its last look, however many of them failed.
+    looks += [
+        (step.every_ns, KEPT_LOOKS * step.every_ns) for step in scenario.rollout.steps if isinstance(step, Decide)
+    ]
+    return looks or [(MINUTE, MINUTE)]
+
+
 def _setting(scenario: Scenario, population: Population | None) -> Setting:
-    analysis = scenario.rollout.analysis
-    every, window = (analysis.every_ns, analysis.window_ns) if analysis else (MINUTE, MINUTE)
+    looks = _looks(scenario)
+    window = max(window for _, window in looks)
     delay = scenario.labels.delay_ns if scenario.labels else 0
     # Windows and label delays must end where buckets do; durations that share no decent divisor are cut to a second.
     # On real time no look is on the nanosecond: there the grid is as fine as a quick scraper's.
-    grid = max(math.gcd(every, window, delay), SECOND) if is_virtual() else REALTIME_GRID_NS
+    grid = (
+        max(math.gcd(*(span for look in looks for span in look), delay), SECOND) if is_virtual() else REALTIME_GRID_NS
+    )
     return Setting(
         seed=scenario.seed,
         services=scenario.service,

@@ -374,15 +374,14 @@ class Lifecycle:
             if interrupted:
                 executor.tell(Interrupted, interrupted)
             self._finish(end.outcome.value, end.reason)
+            if end is self.settled and end.outcome is Outcome.PROMOTED:  # what was kept up for a while is so no more
+                await settle.retire(executor, executor.home)
             if end is not self.settled:
                 executor.tell(Decided, end.outcome, end.reason, end.because)
                 if executor.live:
                     end = await self._settled(end)
             if executor.live:
-                decided_ns = now_ns()
-                if end.outcome not in {Outcome.PAUSED, Outcome.FAILED}:  # what was kept up for a while is not needed now
-                    await settle.retire(executor, executor.home)
-                await self._close(decided_ns)
+                await self._close(now_ns())
             if executor.herald:
                 await executor.herald.finish()
             executor.tell(RunEnded, end.outcome, end.reason, executor.weights, (wall_ns() - self.first) / SECOND)

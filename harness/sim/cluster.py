@@ -233,6 +233,8 @@ class Cluster:
             self._worse += self.answers.bad(Role.CANDIDATE, self._ledger.totals[Role.CANDIDATE].answered)
         self._remember(Role.CANDIDATE)
         if adopt:
+            flying = {role: self._plane.in_flight(self._place[role]) for role in ARMS}
+            self._ledger.hand_over(Role.CANDIDATE, Role.STABLE, flying[Role.CANDIDATE] - flying[Role.STABLE])
             _swap(self._place)
             _swap(self._replicas)
             _swap(self._services)

@@ -94,6 +94,11 @@ class Ledger:
             add_rows(self.labelled[role], tally.labelled)
         _drop(self.labels, bucket.stop_ns + delay_ns - self.keep_ns)
 
+    def hand_over(self, giver: Role, taker: Role, count: int) -> None:
+        """So many requests that came to one arm will be answered as the other's."""
+        self.totals[giver].arrivals -= count
+        self.totals[taker].arrivals += count
+
     def forget_rows(self) -> None:
         """Other models answer from now on: rows that were asked before say nothing of these, and windows begin anew."""
         self.buckets.clear()

@@ -136,15 +136,25 @@ class Steps:
 
     def _inconclusive(self, state: State, seen: AnalysisPhase) -> Transition:
         """Wait for a person, who may have it all looked at anew (Argo Rollouts pauses likewise)."""
-        waiting = replace(state, phase=Phase.AWAITING, wake_ns=None, waits=seen.reason)
-        stop = StopAnalysis(inline=seen.inline)
-        waiting = replace(waiting, inline=False) if seen.inline else replace(waiting, analysing=False)
-        return go(waiting, stop, Await(f"the analysis is inconclusive ({seen.reason})", None))
+        until_ns = (
+            state.wake_ns if state.phase is Phase.AWAITING else None
+        )  # a person who is asked has as long as before
+        stops = self._stops(state, background=not seen.inline)
+        waiting = replace(
+            state,
+            phase=Phase.AWAITING,
+            wake_ns=until_ns,
+            waits=seen.reason,
+            broken=state.broken or state.phase,
+            analysing=state.analysing and seen.inline,
+            inline=False,
+        )
+        return go(waiting, *stops, Await(f"the analysis is inconclusive ({seen.reason})", until_ns))
 
     def _tested(self, state: State, seen: ExperimentPhase, at_ns: int) -> Transition:
         match seen.finding:
             case Finding.UNDECIDED:
-                return go(replace(state, waits=seen.reason))
+                return go(replace(state, waits=seen.reason, because=seen.because))
             case Finding.BETTER if self.policy.promote:
                 return self._promoted(state, End(Outcome.PROMOTED, seen.reason, seen.because), at_ns)
             case _:
@@ -181,16 +191,10 @@ class Steps:
         return _after(self._enter(decided, len(self.policy.steps), at_ns), *stop)
 
     def _resume(self, state: State, at_ns: int) -> Transition:
-        """A person says to go on: to the next step, or to a new analysis where the last one found nothing."""
-        step = self._step(state)
-        if isinstance(step, Analyze):
-            return self._enter(state, state.index, at_ns)
-        if self.policy.analysis and not state.analysing and self._exposed(state):
-            anew = replace(state, analysing=True, passed_ns=None, routed_ns=at_ns)
-            if isinstance(step, Pause) and step.duration_ns is not None:  # the pause begins anew with it
-                return _after(self._enter(anew, state.index, at_ns), StartAnalysis())
-            return _after(self._enter(anew, state.index + 1, at_ns), StartAnalysis())
-        return self._enter(state, state.index + 1, at_ns)
+        """A person says to go on: to the next step, or through the present one anew where an analysis broke it off."""
+        again = state.broken not in {None, Phase.AWAITING, Phase.STARTING}
+        anew = replace(state, broken=None, passed_ns=state.passed_ns if state.analysing else None)
+        return self._enter(anew, state.index if again else state.index + 1, at_ns)
 
     def _replicas(self, state: State, at_ns: int) -> Transition:
         match state.phase:
@@ -217,7 +221,7 @@ class Steps:
                 return self._give_up(state, End(Outcome.ROLLED_BACK, "the approval was not given in time"), at_ns)
             case Phase.DECIDING:
                 reason = f"the test came to no decision in its time ({state.waits})"
-                return self._give_up(state, End(Outcome.KEPT_STABLE, reason), at_ns)
+                return self._give_up(state, End(Outcome.KEPT_STABLE, reason, state.because), at_ns)
         return self._leave(replace(state, wake_ns=None), at_ns)
 
     def _leave(self, state: State, at_ns: int) -> Transition:
@@ -231,8 +235,7 @@ class Steps:
         routed = replace(state, routed_ns=at_ns, wake_ns=None)
         if state.index >= len(self.policy.steps):  # what is left, after the last step: the promotion itself
             return self._end(routed, self._promotion(state))
-        start = bool(self.policy.analysis) and not state.analysing and self._exposed(state)
-        start = start and state.index >= self.policy.analysis_from
+        start = self._looks_due(routed)
         left = self._leave(replace(routed, analysing=state.analysing or start), at_ns)
         return _after(left, StartAnalysis()) if start else left
 
@@ -271,7 +274,14 @@ class Steps:
                 return _after(self._route(replace(now, mirror=share), at_ns), entered)
             case SetScale(count):
                 return _after(self._scale(replace(now, scale=count), at_ns), entered)
-        return self._wait(now, step, entered, at_ns)
+        start = self._looks_due(now)
+        begun = self._wait(replace(now, analysing=now.analysing or start), step, entered, at_ns)
+        return _after(begun, StartAnalysis()) if start else begun
+
+    def _looks_due(self, state: State) -> bool:
+        """Whether the background analysis is to begin."""
+        begins = bool(self.policy.analysis) and not state.analysing and self._exposed(state)
+        return begins and state.index >= self.policy.analysis_from
 
     def _wait(self, now: State, step: Step, entered: EnterStep, at_ns: int) -> Transition:
         """Begin a step in which something is waited for."""
@@ -290,7 +300,9 @@ class Steps:
                 analysing = replace(now, phase=Phase.ANALYSING, inline=True)
                 return go(analysing, entered, StartAnalysis(policy, looks))
             case Decide(experiment, every_ns, at_most_ns):
-                deciding = replace(now, phase=Phase.DECIDING, wake_ns=at_ns + at_most_ns, waits="nothing was seen yet")
+                deciding = replace(
+                    now, phase=Phase.DECIDING, wake_ns=at_ns + at_most_ns, waits="nothing was seen yet", because=()
+                )
                 return go(deciding, entered, StartExperiment(experiment, every_ns))
             case Smoke():
                 return go(replace(now, phase=Phase.TESTING), entered, CallHook("smoke", step))

@@ -288,7 +288,9 @@ def nothing_is_left_up(story: Story) -> None:
     ended = story.events.last(RunEnded)
     if story.plan.troubles or ended.outcome in {Outcome.PAUSED, Outcome.FAILED} or not ended.weights:
         return
-    if not story.witness.scaled or any(isinstance(event, Noticed) and event.kind == "left_undone" for event in story.events):
+    if not story.witness.scaled or any(
+        isinstance(event, Noticed) and event.kind == "left_undone" for event in story.events
+    ):
         return
     *_, after = story.witness.scaled[-1]
     home = next(role for role, share in ended.weights.items() if share == WHOLE)

@@ -152,7 +152,9 @@ def tests_of_two(draw: Any) -> RolloutPolicy:
 
 @st.composite
 def faults(draw: Any) -> Fault:
-    effect = draw(st.sampled_from([Errors(0.3), Errors(1.0), LatencyFactor(3.0), LatencyFactor(500.0), Crash(1), Crash(9)]))
+    effect = draw(
+        st.sampled_from([Errors(0.3), Errors(1.0), LatencyFactor(3.0), LatencyFactor(500.0), Crash(1), Crash(9)])
+    )
     on = draw(st.sampled_from([frozenset({Role.CANDIDATE})] * 3 + [frozenset({Role.STABLE}), frozenset(ARMS)]))
     at_ns = draw(st.integers(0, 40)) * 30 * SECOND
     until = draw(st.sampled_from([None, at_ns + 3 * MINUTE]))
@@ -222,7 +224,9 @@ def scenarios(draw: Any) -> Scenario:
         faults=tuple(draw(st.lists(faults(), max_size=2))),
         orders=tuple(sorted(draw(st.lists(orders(), max_size=4)), key=lambda order: order.at_ns)),
         successors=tuple(
-            Successor(minute * MINUTE, TrainPlan("none", {}), tuple(draw(st.lists(faults(), max_size=1))), f"next{minute}")
+            Successor(
+                minute * MINUTE, TrainPlan("none", {}), tuple(draw(st.lists(faults(), max_size=1))), f"next{minute}"
+            )
             for minute in later
         ),
         aftercare=draw(st.one_of(st.none(), cares())),

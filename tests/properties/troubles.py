@@ -99,7 +99,7 @@ class Side:
                         await found(*args, **kwargs)
                     if each.error is not None:
                         raise each.error
-                    await anyio.sleep(each.hang_s)
+                    await anyio.sleep(each.hang_s)  # infinite: for ever
             answer = await found(*args, **kwargs)
             if self._twice and (self._name, method) in EFFECTS:
                 answer = await found(*args, **kwargs)
