@@ -11,8 +11,8 @@ from typing import Final
 
 import anyio
 
-from harness.domain.event import Escalated, InputsSeen, Noticed, Promoted, RolledBack, Totalled, Verified
 from harness.clock import now_ns
+from harness.domain.event import Escalated, InputsSeen, Noticed, Promoted, RolledBack, Totalled, Verified
 from harness.domain.model import ARMS, Revision, Role
 from harness.domain.rollout import End, Outcome, Routing, Want
 from harness.domain.units import SECOND, WHOLE

@@ -187,7 +187,7 @@ def troubles(draw: Any) -> Trouble:
     side, method = draw(st.sampled_from([(side, method) for side, methods in CALLS.items() for method in methods]))
     error = draw(st.one_of(st.none(), st.sampled_from(ERRORS)))
     return Trouble(
-        side, method, draw(st.one_of(st.integers(0, 3), st.integers(0, 30))), draw(st.sampled_from([1, 2, 3, None])),
+        side, method, draw(st.sampled_from([0, 0, 1, 2, 3, 5, 8, 13, 30])), draw(st.sampled_from([1, 2, 3, None])),
         error=error, hang_s=draw(st.sampled_from([1.0, 20.0, 90.0, float("inf")])) if error is None else 0.0,
         late=chance(draw),
     )  # fmt: skip

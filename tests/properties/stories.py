@@ -1,7 +1,8 @@
 """A run with everything that may befall it, its machine's every transition kept, and its events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,7 +11,7 @@ from harness import engine
 from harness.clock import run_virtual
 from harness.errors import Deadlock
 from harness.domain.event import Event
-from harness.domain.model import ARMS, ModelPlan, Role, Source, Task, TrainedModel
+from harness.domain.model import ARMS, Role, Source, Task, TrainedModel
 from harness.domain.rollout import Outcome, Rules, Seen
 from harness.domain.scenario import Scenario
 from harness.engine import Parts
@@ -149,8 +150,8 @@ def machine_of(of: Scenario) -> Machine:
     return STRATEGIES[of.rollout.strategy](of.rollout, {role: each.replicas for role, each in of.service.items()})
 
 
-def play(plan: Plan, *, twice: bool = False) -> Story:
-    """Rehearse it."""
+def play(plan: Plan, *, twice: bool = False, path: Path | None = None) -> Story:
+    """Rehearse it; ``twice``: every effect is asked for twice; ``path``: its log is written there too."""
     of = plan.scenario
     world = World(of, plan.troubles, twice=twice)
     machine = Kept(machine_of(of))
@@ -165,7 +166,7 @@ def play(plan: Plan, *, twice: bool = False) -> Story:
         retrainer=world.side("retrainer", Trainer(better=plan.better)),
         notifiers={NOTIFIED: world.side("notifier", Pager())},
     )
-    log, canceller = EventLog(), Canceller(plan.cancel_at)
+    log, canceller = EventLog(path), Canceller(plan.cancel_at)
     log.watch(canceller)
     outcome: Outcome | None = None
     defect: BaseException | None = None
@@ -179,14 +180,5 @@ def play(plan: Plan, *, twice: bool = False) -> Story:
         run_virtual(main)
     except (Exception, Deadlock) as error:  # noqa: BLE001 - what must never come is told by the test
         defect = error
+    log.close()
     return Story(plan, Events(log.events), outcome, defect, world.witness, world, machine, log.digest)
-
-
-def plan_model() -> ModelPlan:
-    from harness.domain.model import TrainPlan
-
-    return ModelPlan("m", TrainPlan("none", {}), TrainPlan("none", {}), None)
-
-
-def without(plan: Plan, **changes: Any) -> Plan:
-    return replace(plan, **changes)
