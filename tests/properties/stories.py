@@ -173,8 +173,12 @@ def play(plan: Plan, *, twice: bool = False, path: Path | None = None) -> Story:
 
     async def main() -> None:
         nonlocal outcome
-        with anyio.CancelScope() as canceller.scope:
-            outcome = await engine.run(of, made_of, log, stopped_by=lambda: "SIGTERM")
+        try:
+            with anyio.CancelScope() as canceller.scope:
+                outcome = await engine.run(of, made_of, log, stopped_by=lambda: "SIGTERM")
+        finally:  # a platform that would not stop is no affair of the next example's
+            with anyio.CancelScope(shield=True):
+                await world.cluster.stop()
 
     try:
         run_virtual(main)

@@ -43,7 +43,7 @@ def tally(story: Story) -> None:
 
 
 @given(plans())
-@examples(0.7, 250)
+@examples(0.7, 400)
 def test_every_invariant_holds_whatever_happens(plan: Plan) -> None:
     story = play(plan)
     for holds in INVARIANTS:
@@ -52,7 +52,7 @@ def test_every_invariant_holds_whatever_happens(plan: Plan) -> None:
 
 
 @given(plans(calm=True))
-@examples(0.1, 40)
+@examples(0.1, 60)
 def test_an_effect_that_is_asked_for_twice_changes_nothing(plan: Plan) -> None:
     once, twice = play(plan), play(plan, twice=True)
     assert twice.digest == once.digest
@@ -65,7 +65,7 @@ def _shelf(story: Story) -> object:
 
 
 @given(plans())
-@examples(0.1, 40)
+@examples(0.1, 60)
 def test_a_log_that_is_read_again_is_the_same_log_and_the_same_result(plan: Plan) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "events.jsonl"
@@ -78,7 +78,7 @@ def test_a_log_that_is_read_again_is_the_same_log_and_the_same_result(plan: Plan
 
 
 @given(plans(calm=True), st.data())
-@examples(0.1, 40)
+@examples(0.1, 60)
 def test_no_verdict_rests_on_anything_at_its_own_time_or_later(plan: Plan, data: st.DataObject) -> None:
     """What is made to go wrong at the very instant of a look, or later, is in no figure of that look."""
     story = play(plan)
