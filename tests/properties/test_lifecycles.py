@@ -5,6 +5,7 @@ invariant. What is generated: `policies.py`; what goes wrong: `troubles.py`; wha
 """
 
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.domain.event import Measured, Observed, RunEnded, TrafficStarted
+from harness.domain.event import Measured, Observed, RunEnded, TrafficStarted, Verified
 from harness.domain.fault import Errors, Fault
 from harness.domain.model import ARMS
 from harness.log import digest, read
@@ -95,4 +96,5 @@ def test_no_verdict_rests_on_anything_at_its_own_time_or_later(plan: Plan, data:
 
 def _seen(story: Story, until_ns: int) -> list[object]:
     """Figures and verdicts up to a time; by their order alone, for a fault is an event of the log too."""
-    return [event for event in story.events if isinstance(event, Measured | Observed) and event.at_ns <= until_ns]
+    before = takewhile(lambda event: not isinstance(event, Verified), story.events)  # probes are made at that instant
+    return [event for event in before if isinstance(event, Measured | Observed) and event.at_ns <= until_ns]

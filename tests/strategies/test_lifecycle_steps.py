@@ -100,7 +100,9 @@ def test_criteria_come_before_the_person_and_a_criterion_not_met_names_what_it_r
     assert driven.asked[-1] == CallHook("criteria", step)
     asking = driven.see(HookAnswer("criteria", passed=True, reason="", because=(4,)))
     assert asking.asked[-1] == Await("an approval", MINUTE)
-    refused = driver(SetWeight(1000), step).see(READY).see(HookAnswer("criteria", passed=False, reason="no", because=(4,)))
+    refused = (
+        driver(SetWeight(1000), step).see(READY).see(HookAnswer("criteria", passed=False, reason="no", because=(4,)))
+    )
     assert ended(refused) == (Outcome.ROLLED_BACK, (4,))
     alone = driver(SetWeight(1000), Approve(None, (RULE,))).see(READY)
     assert ended(alone.see(HookAnswer("criteria", passed=True, reason=""))) == (Outcome.PROMOTED, ())
@@ -206,7 +208,12 @@ def test_a_scale_is_waited_for_and_given_up_on_in_the_end() -> None:
 def test_the_way_back_goes_down_the_steps_and_an_abort_makes_it_end_at_once() -> None:
     steps = (SetWeight(1000), Pause(MINUTE), SetWeight(4000), Pause(MINUTE), SetWeight(8000), Pause(MINUTE))
     driven = driver(*steps, analysis=POLICY, stepwise_ns=30 * SECOND)
-    driven = driven.see(READY).see(AnalysisPhase(Verdict.PASS, "", 1)).wait().see(AnalysisPhase(Verdict.PASS, "", MINUTE + 1))
+    driven = (
+        driven.see(READY)
+        .see(AnalysisPhase(Verdict.PASS, "", 1))
+        .wait()
+        .see(AnalysisPhase(Verdict.PASS, "", MINUTE + 1))
+    )
     driven.see(AnalysisPhase(Verdict.PASS, "", 2 * MINUTE), 2 * MINUTE).see(Ready(Role.STABLE, 4, 4))
     driven.wait() if driven.wake else driven
     before = len(driven.asked)
