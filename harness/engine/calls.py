@@ -1,4 +1,4 @@
-"""Calls of backends: each has an end, and whatever one raises is an error of that backend, not a defect of the harness."""
+"""Calls of backends: each has an end, and whatever one raises is an error of that backend and no defect of ours."""
 
 from collections.abc import Awaitable
 from typing import Final, TypeVar
@@ -10,7 +10,7 @@ from harness.errors import BackendError, HarnessError
 T = TypeVar("T")
 
 ANSWER_S: Final = 60.0
-"""A backend that has not answered a call by then is given up on, for that call. What it was asked may have been done."""
+"""A backend that has not answered a call by then is given up on. What it was asked may have been done."""
 
 
 async def answered(what: str, call: Awaitable[T], within_s: float = ANSWER_S) -> T:

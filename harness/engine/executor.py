@@ -166,7 +166,7 @@ def check(
     """Refuse what must never be, whatever strategy asked for it.
 
     Weights are shares that sum to the whole, and no arm gets more than it has unless it was last seen ready (or it is
-    stable, and nobody who stays is ready: somebody must have the traffic); and the rules that the strategy itself gave are kept.
+    stable, and nobody who stays is ready: somebody must have the traffic); and the strategy's own rules are kept.
 
     Args:
         want: what is asked for.

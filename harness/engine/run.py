@@ -123,7 +123,6 @@ class Lifecycle:
 
     async def run(self) -> End:
         """Every stage up to the last rollout's end."""
-        executor = self.executor
         if late := await self._in_time(self._prepare):
             return late
         end = await self._rollout()

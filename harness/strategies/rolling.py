@@ -79,7 +79,7 @@ class Rolling:
         state = State(Phase.ROUTING, index=0, spec=self._moves.at_rest)
         return self._batch(Batches(state, {Role.STABLE: (0,) * self._moves.size}, progress_ns=at_ns), at_ns)
 
-    def next(self, batches: Batches, seen: Seen, at_ns: int) -> Transition:  # noqa: PLR0911 - one for each thing seen
+    def next(self, batches: Batches, seen: Seen, at_ns: int) -> Transition:  # noqa: C901, PLR0911 - one for each thing seen
         """What to do now. After the end nothing changes any more."""
         state = batches.state
         if state.phase is Phase.ENDED:

@@ -90,7 +90,7 @@ def test_what_was_stable_stays_up_for_a_while_and_the_way_back_is_instant() -> N
 
 
 @pytest.mark.parametrize("better", [True, False])
-def test_a_retraining_promotes_a_better_challenger_and_keeps_the_champion_else(better: bool) -> None:  # noqa: FBT001
+def test_a_retraining_promotes_a_better_challenger_and_keeps_the_champion_else(better: bool) -> None:
     plan = RetrainPlan(PLAN, at_most=1, apart_ns=0)
     of = policy(scenario(), steps=(SetWeight(5000), Pause(3 * MINUTE)), analysis=None)
     story = play(Plan(replace(of, aftercare=care(OnAlarm.RETRAIN, retrain=plan), faults=(LATE,)), better=better))

@@ -9,12 +9,12 @@ import anyio
 
 from harness import engine
 from harness.clock import run_virtual
-from harness.errors import Deadlock
 from harness.domain.event import Event
 from harness.domain.model import ARMS, Role, Source, Task, TrainedModel
 from harness.domain.rollout import Outcome, Rules, Seen
 from harness.domain.scenario import Scenario
 from harness.engine import Parts
+from harness.errors import Deadlock
 from harness.log import EventLog, Events
 from harness.protocols import Case, Tell
 from harness.strategies import STRATEGIES, Machine, Transition

@@ -265,7 +265,7 @@ def test_blue_green_is_tried_in_argos_order_and_switches_back_on_a_bad_analysis(
 
 
 @pytest.mark.parametrize(("promote", "outcome"), [(True, Outcome.PROMOTED), (False, Outcome.KEPT_STABLE)])
-def test_a_shadow_is_shown_to_nobody_until_it_is_decided(promote: bool, outcome: Outcome) -> None:  # noqa: FBT001
+def test_a_shadow_is_shown_to_nobody_until_it_is_decided(promote: bool, outcome: Outcome) -> None:
     driven = driver(*shadow_steps(2000, MINUTE), strategy="shadow", promote=promote).see(READY).wait()
     wants = [want for want in driven.asked if isinstance(want, Want)]
     assert [(want.weights[Role.CANDIDATE], want.mirror) for want in wants] == [
