@@ -18,10 +18,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmark: $(VENV)/.installed-dev  ## the simulator against SimPy, replays against their traces, A/B decisions against fixed tests
+benchmark: $(VENV)/.installed-dev  ## the simulator against SimPy, replays against their traces, A/B decisions against fixed tests, the loop on Elec2
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/ab_test.py
+	$(BIN)/python benchmarks/elec2_loop.py
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("harness needs CPython 3.11 to 3.13; $(PYTHON) is %d.%d: name another one with make PYTHON=python3.12" % v)'

@@ -31,8 +31,9 @@ from harness.domain.units import SECOND, WHOLE
 from harness.seeds import stream
 from harness.sim.bits import GOLDEN, below, below_low, compiled, mix, share
 from harness.sim.laws import moments
-from harness.sim.plane import RequestPlane, Tally
+from harness.sim.plane import RequestPlane
 from harness.sim.service import service_ns, table_of
+from harness.sim.tally import Tally
 from harness.stats.histogram import Histogram
 
 ARMS, REPLICAS, SLOTS, QUEUE = 2, 10, 4, 100

@@ -26,8 +26,6 @@ from harness.sim.cluster import NEVER, Cluster, Setting
 from harness.sim.population import Answers
 
 REALTIME_GRID_NS = 250 * MILLISECOND
-KEPT_LOOKS = 10
-"""Of a test, so many looks in a row may fail without any of what they would have seen being lost."""
 NOTICES = 10_000
 """Environment changes that may wait for the reader; a simulated run has some dozens."""
 
@@ -119,6 +117,10 @@ class SimulatedCluster:
         """Want so many replicas of each arm."""
         if any(count < 0 for count in replicas.values()):
             raise ServingError(f"replicas {dict(replicas)}: a count cannot be below 0")
+        own = [role for role in self._running.arms if role is not Role.SHADOW]
+        if absent := [role for role, count in replicas.items() if count and role not in own]:
+            raise ServingError(f"replicas {dict(replicas)}: {absent[0]} has none of its own on this cluster")
+        replicas = {role: count for role, count in replicas.items() if role in own}
         self._running.scale(self._elapsed(), replicas)
         self._arm()
 
@@ -174,8 +176,14 @@ class SimulatedCluster:
         running = self._running
         if absent := [role for role, share in weights.items() if share and role not in running.arms]:
             raise RoutingError(f"weights {weights} name {absent[0]}, which this cluster has no arm for")
+        if weights.get(Role.SHADOW):
+            raise RoutingError(f"weights {weights} give users to a shadow; it gets copies, by `mirror`")
+        if not 0 <= want.mirror <= WHOLE:
+            raise RoutingError(f"a mirror of {want.mirror} must be a share of {WHOLE}")
         if want.mirror and Role.SHADOW not in running.arms:
             raise RoutingError("this cluster was not made to copy requests: no step of the rollout mirrors")
+        if want.sticky and not self._scenario.traffic.users:
+            raise RoutingError("this cluster cannot keep users to an arm: its traffic has none (traffic.users: 0)")
         running.route(self._elapsed(), want)
         self._arm()
         return weights
@@ -249,28 +257,23 @@ def _members(scenario: Scenario, population: Population | None) -> tuple[IntArra
     return tuple(rows_of(kind, population.rows) for kind in scenario.traffic.classes)
 
 
-def _looks(scenario: Scenario) -> list[tuple[int, int]]:
-    """How often, and how far back, anything looks: (interval, window)."""
-    policies = [scenario.rollout.analysis]
-    policies += [step.policy for step in scenario.rollout.steps if isinstance(step, Analyze)]
-    policies += [monitor.policy for monitor in scenario.aftercare.monitors] if scenario.aftercare else []
+def _rhythms(scenario: Scenario) -> list[tuple[int, int]]:
+    """How often, and over which windows, the run will look: its analyses, A/B tests and monitors."""
+    rollout, care = scenario.rollout, scenario.aftercare
+    policies = [rollout.analysis, *(monitor.policy for monitor in (care.monitors if care else ()))]
+    policies += [step.policy for step in rollout.steps if isinstance(step, Analyze)]
+    tests = [step.every_ns for step in rollout.steps if isinstance(step, Decide)]
     looks = [(policy.every_ns, policy.window_ns) for policy in policies if policy]
-    # A test adds up what was seen since its last look, however many of them failed.
-    looks += [
-        (step.every_ns, KEPT_LOOKS * step.every_ns) for step in scenario.rollout.steps if isinstance(step, Decide)
-    ]
-    return looks or [(MINUTE, MINUTE)]
+    return [*looks, *((every, every) for every in tests)] or [(MINUTE, MINUTE)]
 
 
 def _setting(scenario: Scenario, population: Population | None) -> Setting:
-    looks = _looks(scenario)
-    window = max(window for _, window in looks)
+    rhythms = _rhythms(scenario)
     delay = scenario.labels.delay_ns if scenario.labels else 0
     # Windows and label delays must end where buckets do; durations that share no decent divisor are cut to a second.
     # On real time no look is on the nanosecond: there the grid is as fine as a quick scraper's.
-    grid = (
-        max(math.gcd(*(span for look in looks for span in look), delay), SECOND) if is_virtual() else REALTIME_GRID_NS
-    )
+    grid = max(math.gcd(*(time for rhythm in rhythms for time in rhythm), delay), SECOND)
+    grid = grid if is_virtual() else REALTIME_GRID_NS
     return Setting(
         seed=scenario.seed,
         services=scenario.service,
@@ -278,7 +281,7 @@ def _setting(scenario: Scenario, population: Population | None) -> Setting:
         labels=scenario.labels,
         faults=scenario.faults,
         grid_ns=grid,
-        keep_ns=window + grid,
+        keep_ns=max(window for _, window in rhythms) + grid,
         walk_ns=scenario.model.data.walk_ns if scenario.model.data else None,
         arms=_arms(scenario),
         members=_members(scenario, population),

@@ -125,6 +125,10 @@ class MemoryRegistry:
             for kept in self.kept(name)
         )
 
+    async def names(self) -> tuple[str, ...]:
+        """The names of all models, sorted."""
+        return tuple(sorted(self._shelves))
+
     def kept(self, name: str) -> tuple[Kept, ...]:
         """Everything kept of a model's versions, oldest first; for tests and for looking around."""
         shelf = self._shelves.get(name, _Shelf())

@@ -9,32 +9,71 @@ How the package lies, from the bottom up (docs/architecture.md has the map and w
     data/ training/ scenario/      the model's way to its rollout; the scenario file
     engine/                        the only part with effects: runs stages, drives the rollout, makes it safe
     report/ live/                  what came of it, folded from the log
-    app cli/                       assembly, and the door
+    app/ facades/ cli/             assembly; the handbooks' names for it; the door
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.app import Options, Stop, load_scenario, run, run_sync
+    from harness.app import Options, Stop, analysis_policy, load_scenario, rehearsal, run, run_sync
+    from harness.domain.model import GivenPlan
+    from harness.domain.rollout import RolloutPolicy
     from harness.domain.scenario import Scenario
-    from harness.errors import BackendError, HarnessError, InputError, ScenarioError
+    from harness.errors import (
+        BackendError,
+        CanaryDeploymentError,
+        DeploymentError,
+        HarnessError,
+        InputError,
+        RollbackError,
+        ScenarioError,
+    )
+    from harness.facades import (
+        BlueGreenDeployment,
+        CanaryDeployment,
+        DeploymentPipeline,
+        ModelDeploymentOrchestrator,
+        ModelRollbackSystem,
+        RollbackRequest,
+        RollbackResult,
+        RollingDeployment,
+    )
     from harness.log import Events
-    from harness.protocols import Arrivals, MetricSource, Platform, Registry, Router, Serving, Stage, Tracker
+    from harness.protocols import Arrivals, MetricSource, Notifier, Platform, Registry, Router, Serving, Stage, Tracker
     from harness.report import Result
-    from harness.strategies import STRATEGIES, canary
+    from harness.strategies import STRATEGIES, Machine, ab_test, blue_green, canary, rolling, shadow
+    from harness.strategies.ab_test import ab_test_steps
+    from harness.strategies.blue_green import blue_green_steps
+    from harness.strategies.canary import canary_steps
+    from harness.strategies.shadow import shadow_steps
 
 _WHERE = {
     "Arrivals": "protocols",
     "BackendError": "errors",
+    "BlueGreenDeployment": "facades",
+    "CanaryDeployment": "facades",
+    "CanaryDeploymentError": "errors",
+    "DeploymentError": "errors",
+    "DeploymentPipeline": "facades",
     "Events": "log",
+    "GivenPlan": "domain.model",
     "HarnessError": "errors",
     "InputError": "errors",
+    "Machine": "strategies",
     "MetricSource": "protocols",
+    "ModelDeploymentOrchestrator": "facades",
+    "ModelRollbackSystem": "facades",
+    "Notifier": "protocols",
     "Options": "app",
     "Platform": "protocols",
     "Registry": "protocols",
     "Result": "report",
+    "RollbackError": "errors",
+    "RollbackRequest": "facades",
+    "RollbackResult": "facades",
+    "RollingDeployment": "facades",
+    "RolloutPolicy": "domain.rollout",
     "Router": "protocols",
     "STRATEGIES": "strategies",
     "Scenario": "domain.scenario",
@@ -43,24 +82,49 @@ _WHERE = {
     "Stage": "protocols",
     "Stop": "app",
     "Tracker": "protocols",
+    "ab_test": "strategies",
+    "ab_test_steps": "strategies.ab_test",
+    "analysis_policy": "app",
+    "blue_green": "strategies",
+    "blue_green_steps": "strategies.blue_green",
     "canary": "strategies",
+    "canary_steps": "strategies.canary",
     "load_scenario": "app",
+    "rehearsal": "app",
+    "rolling": "strategies",
     "run": "app",
     "run_sync": "app",
+    "shadow": "strategies",
+    "shadow_steps": "strategies.shadow",
 }
 
 __all__ = [
     "STRATEGIES",
     "Arrivals",
     "BackendError",
+    "BlueGreenDeployment",
+    "CanaryDeployment",
+    "CanaryDeploymentError",
+    "DeploymentError",
+    "DeploymentPipeline",
     "Events",
+    "GivenPlan",
     "HarnessError",
     "InputError",
+    "Machine",
     "MetricSource",
+    "ModelDeploymentOrchestrator",
+    "ModelRollbackSystem",
+    "Notifier",
     "Options",
     "Platform",
     "Registry",
     "Result",
+    "RollbackError",
+    "RollbackRequest",
+    "RollbackResult",
+    "RollingDeployment",
+    "RolloutPolicy",
     "Router",
     "Scenario",
     "ScenarioError",
@@ -68,10 +132,20 @@ __all__ = [
     "Stage",
     "Stop",
     "Tracker",
+    "ab_test",
+    "ab_test_steps",
+    "analysis_policy",
+    "blue_green",
+    "blue_green_steps",
     "canary",
+    "canary_steps",
     "load_scenario",
+    "rehearsal",
+    "rolling",
     "run",
     "run_sync",
+    "shadow",
+    "shadow_steps",
 ]
 
 

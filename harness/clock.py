@@ -92,7 +92,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> TimerHandle:
         """Schedule at a whole nanosecond, after what was scheduled for it before."""
         self._check_closed()  # type: ignore[attr-defined]
-        due = round(when * SECOND) / SECOND if math.isfinite(when) else when  # `anyio.sleep_forever` never comes
+        due = when if math.isinf(when) else round(when * SECOND) / SECOND  # `anyio.sleep_forever` sleeps so long
         timer = _Timer(next(self._order), due, callback, args, self, context)
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as BaseEventLoop.call_at does
@@ -114,7 +114,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                     future.set_result(None)
             return
         timers = self._scheduled  # type: ignore[attr-defined]
-        if not timers or not math.isfinite(timers[0].when()):
+        if not timers or math.isinf(timers[0].when()):
             raise Deadlock(f"nothing is left to wait for, but these tasks wait: {_waiting(self)}")
         due_ns = round(timers[0].when() * SECOND)
         if due_ns > LATEST_NS:

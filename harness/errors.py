@@ -10,7 +10,11 @@
     │   │   ├── NotRegistered    there is no such model, alias or version
     │   │   └── Unreachable      it gave no answer, or none to us
     │   ├── RoutingError
-    │   └── ServingError
+    │   ├── ServingError
+    │   └── NotificationError    people could not be told
+    ├── DeploymentError          a deployment from Python did not end with the candidate in service
+    │   └── CanaryDeploymentError
+    ├── RollbackError            there is no way back, or it could not be verified: a person must look
     ├── Rejected                 a stage before deployment said no: the run ends `rejected`
     ├── ClockError               virtual time cannot go on
     │   └── Deadlock             everything waits and no timer is set
@@ -22,6 +26,7 @@ Callers catch a branch of this tree. Each message says what to change.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class HarnessError(Exception):
@@ -93,8 +98,33 @@ class ServingError(BackendError):
     """The serving platform refused what was asked."""
 
 
+class NotificationError(BackendError):
+    """A channel did not take a message; what goes on is never held up by it."""
+
+
 class Rejected(HarnessError):
     """A stage before deployment said no; the message is the run's reason."""
+
+
+class _Ended(HarnessError):
+    """A run that did not end as it was to."""
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        self.result = result
+        """The run's `Result`; None where there was none."""
+        super().__init__(message)
+
+
+class DeploymentError(_Ended):
+    """A deployment did not end with the candidate in service; the message says why."""
+
+
+class CanaryDeploymentError(DeploymentError):
+    """A canary did not end with the candidate in service; the message says why."""
+
+
+class RollbackError(_Ended):
+    """There is no version to go back to, or it could not be verified; the message says where traffic is."""
 
 
 class ClockError(HarnessError):

@@ -94,16 +94,17 @@ class EventLog:
     Args:
         path: where the lines go; None keeps the log in memory only.
         durable: sync each line to disk before `append` returns (for runs on real time, that may have to be resumed).
+        secrets: texts that are masked, besides the values of secret variables.
     """
 
-    def __init__(self, path: Path | None = None, *, durable: bool = False) -> None:
+    def __init__(self, path: Path | None = None, *, durable: bool = False, secrets: Iterable[str] = ()) -> None:
         self.events: list[Event] = []
         self._watchers: list[Callable[[int, Event], None]] = []
         self._digest = hashlib.sha256()
         self._durable = durable
         self._path = path
         self._concluding = False
-        self._secrets = secrets_in(os.environ)
+        self._secrets = (*secrets, *secrets_in(os.environ))
         self.failure: LogError | None = None
         """Why the file lacks what came last; None while it holds every event."""
         try:

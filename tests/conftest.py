@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.hooks import hook
 from tests.mlflow_server import mlflow_process, mlflow_server, mlflow_template, their_mlflow
 from tests.requires import ALL
 
-__all__ = ["mlflow_process", "mlflow_server", "mlflow_template", "their_mlflow"]
+__all__ = ["hook", "mlflow_process", "mlflow_server", "mlflow_template", "their_mlflow"]
 
 
 @pytest.hookimpl(wrapper=True)

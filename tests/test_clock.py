@@ -41,6 +41,17 @@ def test_deadlines_and_timeouts_are_virtual() -> None:
     assert run_virtual(main) == [30 * SECOND, 30_250 * MILLISECOND, 31_250 * MILLISECOND]
 
 
+def test_sleeping_forever_ends_with_what_ends_it_and_is_else_a_deadlock() -> None:
+    async def bounded() -> int:
+        with anyio.move_on_after(30):
+            await anyio.sleep_forever()
+        return now_ns()
+
+    assert run_virtual(bounded) == 30 * SECOND
+    with pytest.raises(Deadlock, match="sleep"):
+        run_virtual(anyio.sleep_forever)
+
+
 def test_a_long_chain_of_sleeps_does_not_drift() -> None:
     async def main() -> int:
         for _ in range(10_000):

@@ -149,7 +149,7 @@ class Trial:
                 f"not {self.share:.2%} (p = {mismatch_p:.2g}); what was measured on them says nothing"
             )
         if found is None:
-            return Finding.UNDECIDED, f"too few answers to say anything: {stable.n} and {candidate.n}"
+            return Finding.UNDECIDED, f"too little to say anything: {_seen(stable)} and {_seen(candidate)}"
         metric = METRICS[self.experiment.primary]
         sign = -1.0 if metric.better is Better.LOWER else 1.0
         gains = sorted((sign * found.lower, sign * found.upper))
@@ -170,6 +170,13 @@ class Trial:
         if METRICS[self.experiment.primary].unit is Unit.SHARE:
             return f"{value * 100:+.3g} points"
         return ("+" if value >= 0 else "-") + figure_text(self.experiment.primary, abs(value))
+
+
+def _seen(arm: Arm) -> str:
+    """What an arm has shown, in words."""
+    if arm.successes is None:
+        return f"{arm.n} answers"
+    return f"{arm.n} answers, {min(arm.successes, arm.n - arm.successes)} of the rarer kind"
 
 
 def _add(to: Moments, sample: ArmSample, metric: str) -> None:

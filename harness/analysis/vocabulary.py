@@ -139,6 +139,8 @@ class Scope:
     """Whether true answers become known while the rollout is under way."""
     mirrored: bool = False
     """Whether requests are copied, so that the answers of both arms to the same request are known."""
+    staged: bool = False
+    """Whether the candidate stands a load test in staging first."""
 
     def names(self) -> tuple[str, ...]:
         """The metrics that are measured here."""
@@ -151,7 +153,7 @@ class Scope:
         if metric.kind is Kind.SHADOW and self.task is None:
             return f"{metric.name} compares models' answers to rows of a data set; add model.data"
         if metric.kind is Kind.LOAD:
-            return f"{metric.name} is only given by a load test"
+            return self._no_grade(metric)
         if self.standing is Standing.GATES and metric.kind not in QUALITY:
             return f"a gate judges held-out rows, before any request; {metric.name} is not measured there"
         if self.standing is Standing.ANALYSIS and metric.kind is Kind.RUN:
@@ -160,6 +162,13 @@ class Scope:
             return self._no_quality(metric)
         if metric.kind is Kind.DRIFT and self.task is None:
             return f"{metric.name} is measured against a data set; add model.data"
+        return None
+
+    def _no_grade(self, metric: Metric) -> str | None:
+        if self.standing is not Standing.EXPECT:
+            return f"{metric.name} is given to the load test in staging, before the rollout; it belongs under expect"
+        if not self.staged:
+            return f"{metric.name} is only given by a load test; add staging, where the candidate stands one"
         return None
 
     def _no_quality(self, metric: Metric) -> str | None:

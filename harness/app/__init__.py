@@ -4,13 +4,16 @@ Everything below knows only protocols; here they meet their implementations.
 
 installed.py    backends by entry point; the words that a scenario may use
 scenarios.py    a scenario file read, and its policy foreseen
+building.py     a scenario made in Python
 references.py   what a scenario refers to, held against it before anything runs
-running.py      one run: parts, time, signals
+running.py      one run: parts, time, signals; notifiers.py: whom it tells
+registry.py     the model registry looked at and changed by hand
 folders.py      runs on disk; kept.py: all of them, and those that may go
 
 Heavy modules are imported before a run's first event, so that imports are no part of the time a run reports.
 """
 
+from harness.app.building import analysis_policy, rehearsal
 from harness.app.folders import LOG_NAME, PAGE_NAME, find_run, suite_folder
 from harness.app.installed import catalog, lacking
 from harness.app.kept import Kept, kept_runs, prunable, prune, retain
@@ -26,6 +29,7 @@ __all__ = [
     "Rehearsal",
     "Stop",
     "Watcher",
+    "analysis_policy",
     "attempt",
     "catalog",
     "check_references",
@@ -36,6 +40,7 @@ __all__ = [
     "parts",
     "prunable",
     "prune",
+    "rehearsal",
     "rehearse",
     "retain",
     "run",

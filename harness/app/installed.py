@@ -1,17 +1,22 @@
 """What is installed: backends by entry point, and the words that a scenario may use."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.domain.rollout import RolloutPolicy
 from harness.errors import BackendError
 
 if TYPE_CHECKING:
     from harness.domain.scenario import Scenario
     from harness.scenario import Catalog
+    from harness.strategies import Machine, Strategy
 
 GROUP: Final = "harness.backends"
+STRATEGY: Final = "harness.strategies"
+STAGES: Final = "harness.stages"
 DISTRIBUTION: Final = "rollout-harness"
 
 
@@ -32,7 +37,6 @@ def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
         trust_pickle: a model file may be a pickle.
     """
     from harness.scenario import Catalog
-    from harness.strategies import STRATEGIES
     from harness.training.vocabulary import ALGORITHMS
 
     def parameters(algorithm: str) -> Collection[str]:
@@ -42,13 +46,68 @@ def catalog(*, quick: bool = False, trust_pickle: bool = False) -> "Catalog":
 
     return Catalog(
         algorithms=tuple(ALGORITHMS),
-        strategies=tuple(STRATEGIES),
+        strategies=tuple(strategies()),
+        stages=tuple(entry.name for entry in entry_points(group=STAGES)),
         backends={kind: tuple(sorted(words)) for kind, words in installed().items()},
         tasks={word: algorithm.task for word, algorithm in ALGORITHMS.items()},
         parameters=None if quick else parameters,
         trust_pickle=trust_pickle,
         keeps_models=(lambda *_: True) if quick else keeps_models,
     )
+
+
+def strategies() -> Mapping[str, "Strategy"]:
+    """The strategies that are installed, by word: our own, and those that other packages bring by entry point.
+
+    Raises:
+        BackendError: one cannot be loaded, or has the name of one of ours.
+    """
+    from harness.strategies import STRATEGIES
+
+    found = dict(STRATEGIES)
+    for entry in entry_points(group=STRATEGY):
+        if entry.name in STRATEGIES:
+            raise BackendError(f"the strategy {entry.name} of {entry.value} has the name of one of ours; rename it")
+        found[entry.name] = _loaded(entry)
+    return found
+
+
+def machine_of(scenario: "Scenario") -> "Machine":
+    """The machine of a scenario's strategy.
+
+    Raises:
+        BackendError: its strategy is not installed, or cannot be loaded.
+    """
+    word, installed_here = scenario.rollout.strategy, strategies()
+    if word not in installed_here:
+        raise BackendError(f"no strategy called {word!r} is installed; there are {', '.join(installed_here)}")
+    sizes = {role: service.replicas for role, service in scenario.service.items()}
+    return installed_here[word](scenario.rollout, sizes)
+
+
+def planned(scenario: "Scenario", machine: "Machine | None" = None) -> "Scenario":
+    """The scenario with the policy that its machine goes by: a strategy may make steps of its own."""
+    policy = getattr(machine or machine_of(scenario), "policy", None)
+    return replace(scenario, rollout=policy) if isinstance(policy, RolloutPolicy) else scenario
+
+
+def stage(word: str) -> Any:
+    """A stage that another package brings: what makes it, given the scenario.
+
+    Raises:
+        BackendError: none of that name is installed, or it cannot be loaded.
+    """
+    for entry in entry_points(group=STAGES):
+        if entry.name == word:
+            return _loaded(entry)
+    raise BackendError(f"no stage called {word!r} is installed (entry point group {STAGES})")
+
+
+def _loaded(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise BackendError(f"{entry.group} {entry.name!r} cannot be loaded from {entry.value}: {error}") from error
 
 
 def backend(kind: str, word: str) -> Any:

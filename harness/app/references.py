@@ -1,16 +1,16 @@
 """What a scenario refers to, held against it before anything runs: the same checks as a run makes, and all at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.app.installed import lacking
+from harness.app.installed import lacking, planned
 from harness.app.lookup import Lookup
 from harness.app.scenarios import timeline
 from harness.backends.uri import FORGETFUL
-from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
+from harness.domain.fault import Fault, LabelDrift, Missing, Scale, Shift, Swap
 from harness.domain.model import ARMS, ArtifactPlan, PredictionsPlan, RegisteredPlan, Role, TrainPlan, UriPlan
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Trace
@@ -67,7 +67,7 @@ def check_references(scenario: Scenario) -> Findings:
         ScenarioError: with everything that the scenario refers to and a run could not use.
     """
     told = _Told(scenario)
-    found = [f"{scenario.rollout.strategy}, {len(scenario.rollout.steps)} steps"]
+    found = [f"{scenario.rollout.strategy}, {len(planned(scenario).rollout.steps)} steps"]
     traffic = _traffic(scenario, told)
     data = _data(scenario, told)
     training, held = None, None
@@ -80,12 +80,21 @@ def check_references(scenario: Scenario) -> Findings:
             with told.at("model", "data"):
                 training, held = data.split(scenario.seed)
     if held:
-        _drifts(scenario, held, told)
+        _drifts(scenario.faults, held, told, "inject")
+        _classes(scenario, held, told)
     lack = lacking(scenario)
     lookup = None if lack else Lookup(scenario.backends, scenario.model.trust_pickle)
     for role in ARMS:
-        found += _model(scenario, role, training, held, told)
-        found += _stored(scenario, role, lookup, held, told)
+        found += _model(scenario, role, training, held, told, "model", role.value)
+        found += _stored(scenario, role, lookup, held, told, "model", role.value)
+    for number, newer in enumerate(scenario.successors):
+        later = replace(scenario, model=replace(scenario.model, candidate=newer.candidate), faults=newer.faults)
+        key = ("successors", number, "candidate")
+        if held:
+            _drifts(newer.faults, held, told, "successors", number, "inject")
+        found += _model(later, Role.CANDIDATE, training, held, told, *key)
+        found += _stored(later, Role.CANDIDATE, lookup, held, told, *key)
+    found += _retraining(scenario, training, told)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
     notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
@@ -127,18 +136,39 @@ def _data(scenario: Scenario, told: _Told) -> "Dataset | None":
     return None if data.failures else data
 
 
-def _drifts(scenario: Scenario, held: "Rows", told: _Told) -> None:
+def _drifts(faults: Sequence[Fault], held: "Rows", told: _Told, *key: str | int) -> None:
     from harness.drift import inject
 
-    for number, fault in enumerate(scenario.faults):
+    for number, fault in enumerate(faults):
         if isinstance(fault.effect, Shift | Scale | Swap | Missing | LabelDrift):
-            with told.at("inject", number, "drift"):
+            with told.at(*key, number, "drift"):
                 inject.check(held.rows, fault.effect)
 
 
-def _model(scenario: Scenario, role: Role, training: "Rows | None", held: "Rows | None", told: _Told) -> Iterator[str]:
+def _classes(scenario: Scenario, held: "Rows", told: _Told) -> None:
+    from harness.sim.classes import rows_of
+
+    for number, kind in enumerate(scenario.traffic.classes):
+        with told.at("traffic", "classes", number, "rows"):
+            rows_of(kind, held.rows)
+
+
+def _retraining(scenario: Scenario, training: "Rows | None", told: _Told) -> Iterator[str]:
+    plan = scenario.aftercare.retrain if scenario.aftercare else None
+    if plan is None or training is None or not isinstance(plan.source, TrainPlan):
+        return
+    from harness.training.fit import try_out
+
+    with told.at("monitoring", "retrain"):
+        try_out(plan.source.algorithm, plan.source.params, training)
+        yield f"a challenger can be trained: {plan.source.algorithm}{_given(plan.source.params)}"
+
+
+def _model(
+    scenario: Scenario, role: Role, training: "Rows | None", held: "Rows | None", told: _Told, *key: str | int
+) -> Iterator[str]:
     plan = scenario.model.of(role)
-    with told.at("model", role.value):
+    with told.at(*key):
         match plan:
             case TrainPlan() if training:
                 from harness.training.fit import try_out
@@ -163,11 +193,13 @@ def _model(scenario: Scenario, role: Role, training: "Rows | None", held: "Rows 
                 yield f"{role} is looked up in {Path(plan.path).name}"
 
 
-def _stored(scenario: Scenario, role: Role, lookup: Lookup | None, held: "Rows | None", told: _Told) -> Iterator[str]:
+def _stored(
+    scenario: Scenario, role: Role, lookup: Lookup | None, held: "Rows | None", told: _Told, *key: str | int
+) -> Iterator[str]:
     """What a registry or tracker holds; without MLflow it cannot be asked, which a note says."""
     plan, name = scenario.model.of(role), scenario.model.name
     if isinstance(plan, RegisteredPlan):
-        with told.at("model", role.value, "registered"):
+        with told.at(*key, "registered"):
             if scenario.backends.registry == FORGETFUL:
                 raise InputError(
                     f"{role} is to be what the alias {plan.alias} names, but the registry {FORGETFUL} begins every run "
@@ -178,7 +210,7 @@ def _stored(scenario: Scenario, role: Role, lookup: Lookup | None, held: "Rows |
                 model = lookup.model(plan, name, role, held)
                 yield f"{role} is what the alias {plan.alias} of {name} names: {model.algorithm}"
     elif isinstance(plan, UriPlan) and lookup:
-        with told.at("model", role.value, "artifact"):
+        with told.at(*key, "artifact"):
             model = lookup.model(plan, name, role, held)
             yield f"{role} loads from {plan.uri}: {model.algorithm}"
 

@@ -3,8 +3,8 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import anyio
 
 from harness import clock
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
-from harness.app.installed import DISTRIBUTION, backend, made
+from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
+from harness.app.monitoring import FolderMonitoring
+from harness.app.notifiers import channels, secrets
 from harness.domain.event import Event
+from harness.domain.model import ARMS, GivenPlan
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
+from harness.errors import InputError
 from harness.log import EventLog
 
 Watcher = Callable[[int, Event], None]
@@ -74,6 +78,10 @@ class Options:
     """A `Registry` of the caller's own, instead of the one the scenario names; it outlives the run."""
     tracker: Any = None
     """A `Tracker` of the caller's own."""
+    notifiers: Mapping[str, Any] = field(default_factory=dict)
+    """Notifiers of the caller's own, instead of those that the scenario's ``notify`` names by the same word."""
+    platform: Callable[[Scenario], Any] | None = None
+    """Makes a `Platform` of the caller's own, with its metrics, instead of what the scenario names."""
 
 
 def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
@@ -82,7 +90,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     from harness.data.stage import Validate
     from harness.engine import Parts
     from harness.protocols import Stage
-    from harness.strategies import STRATEGIES
+    from harness.training.retrain import Retrain
     from harness.training.stage import Evaluate, Train
     from harness.training.stored import model_store
 
@@ -91,20 +99,57 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     words, trust = scenario.backends, scenario.model.trust_pickle
     registry = options.registry or made("registry", words.registry, trust_pickle=trust)
     tracker = options.tracker or made("tracker", words.tracker, trust_pickle=trust)
-    platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
+    _no_unknown_models(scenario, registry)
+    machine = machine_of(scenario)
+    platform, metrics = _platform(planned(scenario, machine), options)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
+    stages += [stage(word)(scenario) for word in scenario.stages]
+    staging: list[Stage] = []
+    if scenario.staging:
+        from harness.staging import Staging
+
+        staging = [Staging(backend("staging", words.staging)(scenario, scenario.staging), scenario.staging)]
+    care = scenario.aftercare
     return Parts(
+        staging=staging,
         stages=[Validate(), *stages] if scenario.model.data else stages,
         registry=registry,
         tracker=tracker,
         platform=platform,
-        metrics=backend("metrics", words.metrics)(platform),
-        machine=STRATEGIES[scenario.rollout.strategy](
-            scenario.rollout, {role: service.replicas for role, service in scenario.service.items()}
-        ),
+        metrics=metrics,
+        machine=machine,
         run_id=run_id,
+        retrainer=Retrain(scenario, cache) if care and care.retrain else None,
+        notifiers=channels(scenario.notify, scenario.seed, options.notifiers),
     )
+
+
+def _no_unknown_models(scenario: Scenario, registry: Any) -> None:
+    """Refuse to register nothing as a model where others would load it.
+
+    Raises:
+        InputError: a model is not given, and the registry keeps models for others too.
+    """
+    from harness.protocols import ModelStore
+
+    for role in ARMS:
+        plan = scenario.model.of(role)
+        if isinstance(plan, GivenPlan) and plan.model is None and isinstance(registry, ModelStore):
+            raise InputError(
+                f"model.{role} is not given, and {type(registry).__name__} keeps models that others load; "
+                "give a fitted estimator, or leave the registry in memory"
+            )
+
+
+def _platform(scenario: Scenario, options: Options) -> tuple[Any, Any]:
+    """Where both arms run, and where its figures are asked for."""
+    if options.platform:
+        platform = options.platform(scenario)
+        return platform, platform.metrics
+    words = scenario.backends
+    platform = backend("serving", words.serving)(scenario, window_ns=options.window_ns)
+    return platform, backend("metrics", words.metrics)(platform)
 
 
 def rehearse(scenario: Scenario, options: Options = Options(), stop: Stop | None = None) -> Rehearsal:
@@ -133,8 +178,10 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     run_id = run_id_of(scenario)
     # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
+    scenario = planned(scenario, made_of.machine)
     folder = folder_for(options.reports / scenario.name, run_id)
-    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL)
+    made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
+    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL, secrets=secrets(scenario.notify))
     for watcher in options.watchers:
         log.watch(watcher)
     header = Header(

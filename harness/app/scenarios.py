@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.app.installed import catalog
+from harness.app.installed import catalog, planned
 from harness.domain.scenario import Scenario
 
 
@@ -45,7 +45,7 @@ def timeline(scenario: Scenario) -> Any:
 
     curve = arrivals.of(scenario.traffic).curve
     return foresee(
-        scenario,
+        planned(scenario),
         lambda start, stop: float(curve.expected(stop) - curve.expected(start)),
         {role: moments(service.service_time)[0] for role, service in scenario.service.items()},
     )

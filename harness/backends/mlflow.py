@@ -19,18 +19,18 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from harness.backends.mlflow_listing import DATA, STATUS, names, quoted, versions
 from harness.backends.mlflow_models import DIGEST, Models, save
 from harness.backends.uri import SQLITE, masked
 from harness.clock import is_virtual, utc_now
 from harness.domain.model import Revision, Source, TrainedModel
 from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError, Unreachable
-from harness.protocols import Fetched, IntentId
+from harness.protocols import Fetched, IntentId, Version
 
 T = TypeVar("T")
 
 INTENT: Final = "harness.intent"
 RUN: Final = "harness.run"
-DATA: Final = "harness.data_digest"
 ALGORITHM: Final = "harness.algorithm"
 TASK: Final = "harness.task"
 ROLE: Final = "harness.role"
@@ -162,7 +162,7 @@ class Connection:
 
     def run_with(self, experiment: str, tags: Mapping[str, str]) -> Any | None:
         """The newest run with these tags."""
-        wanted = " and ".join(f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items())
+        wanted = " and ".join(f"tags.`{key}` = {quoted(value)}" for key, value in tags.items())
         return next(iter(self.client.search_runs([experiment], wanted, max_results=1)), None)
 
     def keep(self, model: TrainedModel, intent: IntentId, finish: bool) -> Any:
@@ -297,11 +297,61 @@ class MlflowRegistry(_Kept):
             f"loading {revision}", lambda: self._models.load(self._version(revision), revision.digest)
         )
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        """Let the alias name nothing; one that names nothing already is left so.
+
+        Raises:
+            NotRegistered: no such model.
+            RegistryError: MLflow refused.
+        """
+
+        def work() -> None:
+            if alias in self._models.named(name).aliases:
+                self._mlflow.client.delete_registered_model_alias(name, alias)
+
+        await self._mlflow.call(f"removing the alias {alias} of {name}", work)
+
+    async def mark(self, revision: Revision, status: str) -> None:
+        """Say how a version stands, in its tag ``harness.status``; a second mark replaces the first.
+
+        Raises:
+            NotRegistered: there is no such version.
+            RegistryError: MLflow refused.
+        """
+
+        def work() -> None:
+            self._version(revision)
+            self._mlflow.client.set_model_version_tag(revision.name, str(revision.version), STATUS, status)
+
+        await self._mlflow.call(f"marking {revision} {status}", work)
+
+    async def versions(self, name: str) -> tuple[Version, ...]:
+        """All versions of a model, oldest first; no artifact is read.
+
+        Metrics are those of a version's run: those of others have some too, and none where the run is gone.
+
+        Raises:
+            NotRegistered: no such model.
+            RegistryError: MLflow refused.
+        """
+        return await self._mlflow.call(
+            f"listing the versions of {name}", lambda: versions(self._mlflow, self._models.named(name))
+        )
+
+    async def names(self) -> tuple[str, ...]:
+        """The names of all models, sorted.
+
+        Raises:
+            NotRegistered: there is no such database.
+            RegistryError: MLflow refused.
+        """
+        return await self._mlflow.call("listing the models", lambda: names(self._mlflow))
+
     # --- what blocks ---
 
     def _register(self, model: TrainedModel, intent: IntentId) -> Revision:
         client = self._mlflow.client
-        known = client.search_model_versions(f"tags.`{INTENT}` = {_quoted(intent)}", max_results=1)
+        known = client.search_model_versions(f"tags.`{INTENT}` = {quoted(intent)}", max_results=1)
         if known:
             found = Revision(known[0].name, int(known[0].version), known[0].tags[DIGEST])
             if (found.name, found.digest) != (model.name, model.artifact_digest):
@@ -369,10 +419,6 @@ def _rehearsal(intent: IntentId) -> str:
     return intent.rpartition("/")[0] or intent
 
 
-def _quoted(value: str) -> str:
-    return f'"{value}"' if "'" in value else f"'{value}'"
-
-
 def _holds_mlflow(path: Path) -> bool:
     """Whether there are tables of MLflow in an SQLite file; of one that cannot be read MLflow says why."""
     if not path.exists():
@@ -405,7 +451,7 @@ def _import() -> None:
         if error.name and error.name.partition(".")[0] != "mlflow":
             raise BackendError(f"MLflow cannot be imported: {error}") from error
         raise BackendError(
-            "this scenario keeps its models in MLflow, which is not installed: pip install 'rollout-harness[mlflow]'"
+            "models are kept in MLflow here, which is not installed: pip install 'rollout-harness[mlflow]'"
         ) from None
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

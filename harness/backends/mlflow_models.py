@@ -90,7 +90,8 @@ class Models:
             raise NotRegistered(f"run {run_id} in MLflow at {self._mlflow.uri} has no model {path!r}")
         return _below(run.info.artifact_uri, path)
 
-    def _model(self, name: str) -> Any:
+    def named(self, name: str) -> Any:
+        """The registered model of a name."""
         from mlflow.exceptions import MlflowException
 
         self._mlflow.demand()
@@ -105,7 +106,7 @@ class Models:
 
     def aliased(self, name: str, alias: str) -> Any:
         """The version that an alias names."""
-        model = self._model(name)
+        model = self.named(name)
         if alias not in model.aliases:
             known = ", ".join(sorted(model.aliases)) or "none"
             raise NotRegistered(f"no version of {name} is called {alias!r} (aliases: {known}); set the alias first")
@@ -115,7 +116,7 @@ class Models:
         """The version of a number."""
         from mlflow.exceptions import MlflowException
 
-        self._model(name)
+        self.named(name)
         try:
             return self._mlflow.client.get_model_version(name, str(number))
         except MlflowException as error:

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "config": ("config", "Each setting, its value, and where it comes from."),
     "init": ("init", "Write a first scenario from your own data, and model."),
     "plan": ("plan", "The timeline that the policy would take if all goes well."),
+    "registry": ("registry", "The model registry: list, show, promote, roll back."),
     "report": ("report", "Render a run's reports again from its event log."),
     "run": ("run", "Run scenarios; several are one suite."),
     "runs": ("runs", "Rehearsals that are kept: list, show, compare, prune."),

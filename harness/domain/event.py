@@ -309,7 +309,7 @@ class Routed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Checked(Event):
-    """A check that a step asked for was made: smoke tests, or the criteria of an approval."""
+    """A check was made: smoke tests, the criteria of an approval, or what a candidate must stand in staging."""
 
     name: str
     text: str
@@ -317,6 +317,49 @@ class Checked(Event):
     value: float | None
     bound: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagingAsked(Event):
+    """The candidate is about to be deployed to a staging environment of its own."""
+
+    name: str
+    version: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTested(Event):
+    """A load test came to its end."""
+
+    rate_per_s: float
+    duration_ns: int
+    sent: int
+    failed: int
+    errors: Mapping[str, int]
+    figures: Figures
+    grade: str | None
+    """None where no request came to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagingEnded(Event):
+    """The staging environment was torn down, or could not be."""
+
+    gone: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringSet(Event):
+    """What was promoted is to be watched: files for a monitoring system were written."""
+
+    name: str
+    version: int
+    files: tuple[str, ...]
+    """Relative to the run's folder."""
+    alerts: tuple[str, ...]
+    """The rules that alert, as a scenario writes them."""
 
 
 @dataclass(frozen=True, slots=True)

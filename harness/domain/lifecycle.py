@@ -43,8 +43,15 @@ class StagingPlan:
     duration_ns: int = 120_000_000_000
     """Of the load test."""
     min_grade: str = "B"
+    """The worst grade of the load test with which the candidate may go on."""
     faults: tuple[Fault, ...] = ()
-    """What goes wrong in staging; times count from the load test's start."""
+    """What goes wrong in staging, on the candidate; times count from the load test's start.
+
+    Drift of the data stands for features that are computed otherwise there than in training, and what of it is in
+    force from the start the contract tests meet too.
+    """
+    ready_within_ns: int = 300_000_000_000
+    """So long may the endpoint take to become ready."""
 
 
 class OnAlarm(StrEnum):

@@ -45,6 +45,8 @@ class Source(StrEnum):
     REGISTERED = "registered"
     RECORDED = "recorded"
     """Its answers were recorded, in a file of the user's own; the model itself is not here."""
+    GIVEN = "given"
+    """A caller in Python handed it over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,19 @@ class UriPlan:
     duration_ns: int = 0
 
 
-ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan | UriPlan
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenPlan:
+    """Take what a caller in Python has; no scenario file says this."""
+
+    model: Any = None
+    """A fitted estimator, or a `TrainedModel`. None: nothing is known of the model, and nobody asks what it answers;
+    servers and traffic are all that is rehearsed."""
+    revision: Revision | None = None
+    """The version of the run's own registry that it is; it is not registered again."""
+    duration_ns: int = 0
+
+
+ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan | UriPlan | GivenPlan
 
 
 @dataclass(frozen=True, slots=True)

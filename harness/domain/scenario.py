@@ -28,6 +28,7 @@ class Backends:
     tracker: str = "memory"
     serving: str = "simulated"
     metrics: str = "inprocess"
+    staging: str = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +62,7 @@ class Scenario:
     """Newer candidates, rising in time."""
     aftercare: Aftercare | None = None
     """What happens after a promotion; None: the run ends with it."""
+    stages: tuple[str, ...] = ()
+    """Stages that other packages bring, run after the evaluation and before the gates."""
     notify: tuple[str, ...] = ()
     """Where people are told of what matters: ``log``, ``memory``, or the URL of a webhook."""

@@ -24,6 +24,8 @@ _NO_SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 """Where a secret is kept, what a limit is, and keys that open nothing."""
+_WEBHOOK: Final = re.compile(r"WEBHOOKS?(?:[_-]UR[LI])?$", re.IGNORECASE)
+"""Whoever has the URL of a webhook can post to it: there the URL itself is the secret."""
 _USERINFO: Final = re.compile(
     r"(?P<before>://)(?P<who>[^/?#\s\"'<>]+)@"
     r"|(?P<swallowed>:/)(?P<pair>[^/?#\s\"'<>:]+:[^/?#\s\"'<>]+)@"
@@ -38,11 +40,13 @@ _PARAMETER: Final = re.compile(
 def secret_name(name: str) -> bool:
     """Whether a variable of that name holds a secret: not where a secret is kept, nor a key that opens nothing.
 
-    >>> [secret_name(name) for name in ("MLFLOW_TRACKING_PASSWORD", "SIGNING_KEY", "TLS_PASSPHRASE")]
+    >>> [secret_name(name) for name in ("MLFLOW_TRACKING_PASSWORD", "SIGNING_KEY", "SLACK_WEBHOOK_URL")]
     [True, True, True]
     >>> [secret_name(name) for name in ("HARNESS_WORKERS", "API_TOKEN_FILE", "PUBLIC_KEY", "KEYBOARD", "MAX_TOKENS")]
     [False, False, False, False, False]
     """
+    if _WEBHOOK.search(name):
+        return True
     return _NAMED.search(name) is not None and _NO_SECRET.search(name) is None
 
 

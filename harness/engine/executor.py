@@ -18,7 +18,17 @@ from harness.engine.calls import answered
 from harness.engine.herald import Herald
 from harness.errors import RuleViolation
 from harness.log import EventLog
-from harness.protocols import MetricSource, Notifier, Platform, Readiness, Registry, Retrainer, Stage, Tracker
+from harness.protocols import (
+    MetricSource,
+    MonitoringSystem,
+    Notifier,
+    Platform,
+    Readiness,
+    Registry,
+    Retrainer,
+    Stage,
+    Tracker,
+)
 from harness.strategies import Machine
 
 P = ParamSpec("P")
@@ -44,6 +54,8 @@ class Parts:
     """Trains challengers, where the scenario has a way to."""
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)
     """Where people are told, by channel."""
+    monitoring: MonitoringSystem | None = None
+    """Where what was promoted is watched from."""
 
 
 @dataclass(slots=True)

@@ -1,11 +1,16 @@
-"""The herald: tells people what matters, beside everything else; nobody waits for it, least of all a rollback."""
+"""The herald: tells people what matters, beside everything else; nobody waits for it, least of all a rollback.
+
+Each channel has a queue and a task of its own: one that does not answer holds up no other.
+"""
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
 
+from harness.clock import is_virtual
 from harness.protocols import Notifier
 
 WITHIN_S: Final = 60.0
@@ -13,71 +18,104 @@ WITHIN_S: Final = 60.0
 LAST_S: Final = 10.0
 """At the end of a run, what was not delivered by then is told and left."""
 WAITING: Final = 1000
-"""Messages that may wait; the oldest go first."""
+"""Messages that may wait for a channel; the oldest is given up for a newer one, and that is told."""
+UNREAL: Final = "not sent: virtual time has no sockets (run with `--clock real`); of this channel no more is said"
+
+Tell = Callable[[str, str, bool, str], object]
+"""Told of each message and channel: (channel, text, delivered, detail)."""
 
 
-class Herald:
-    """Delivers messages to every channel, one after the other.
+@dataclass(slots=True, eq=False)
+class _Channel:
+    """One channel's messages, delivered one after the other."""
 
-    Args:
-        about: what every message says beside its text: the run, the scenario.
-        channels: by name.
-        tell: told of each message and channel: (channel, text, delivered, detail).
-    """
+    name: str
+    notifier: Notifier
+    tell: Tell
+    waiting: deque[Mapping[str, Any]] = field(default_factory=deque)
+    bell: anyio.Event = field(default_factory=anyio.Event)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    silent: bool = False
 
-    def __init__(
-        self,
-        about: Mapping[str, Any],
-        channels: Mapping[str, Notifier],
-        tell: Callable[[str, str, bool, str], object],
-    ) -> None:
-        self._about = dict(about)
-        self._channels = dict(channels)
-        self._tell = tell
-        self._waiting: deque[tuple[str, str]] = deque(maxlen=WAITING)
-        self._under_way: tuple[str, str] | None = None
-        self._bell = anyio.Event()
-        self._lock = anyio.Lock()
-
-    def say(self, text: str) -> None:
-        """Have a message delivered; returns at once."""
-        for channel in self._channels:
-            if len(self._waiting) == WAITING:
-                self._tell(*self._waiting.popleft(), False, "too many messages were waiting")  # noqa: FBT003 - as below
-            self._waiting.append((channel, text))
-            self._bell.set()
+    def put(self, message: Mapping[str, Any]) -> None:
+        if self.silent:
+            return
+        if self.notifier.realtime and is_virtual():
+            self.silent = True
+            self.tell(self.name, message["text"], False, UNREAL)  # noqa: FBT003 - as events take it
+            return
+        if len(self.waiting) >= WAITING:
+            self._give_up(self.waiting.popleft(), f"{WAITING} newer messages wait")
+        self.waiting.append(message)
+        self.bell.set()
 
     async def run(self) -> None:
         """Deliver, until cancelled."""
         while True:
-            await self._bell.wait()
-            self._bell = anyio.Event()
-            await self._empty()
+            await self.bell.wait()
+            self.bell = anyio.Event()
+            await self.empty()
 
-    async def finish(self) -> None:
-        """Deliver what is left, within a bound; what is left then is told."""
-        with anyio.move_on_after(LAST_S):
-            await self._empty()
-        left = [*([self._under_way] if self._under_way else []), *self._waiting]
-        self._under_way = None
-        self._waiting.clear()
-        for channel, text in left:
-            self._tell(channel, text, False, "the run has ended")  # noqa: FBT003 - as events take it
+    async def empty(self) -> None:
+        """Deliver what waits."""
+        async with self.lock:
+            while self.waiting:
+                message = self.waiting[0]
+                delivered, detail = await self._deliver(message)
+                if self.waiting and self.waiting[0] is message:  # else it was given up meanwhile
+                    self.waiting.popleft()
+                    self.tell(self.name, message["text"], delivered, detail)
 
-    async def _empty(self) -> None:
-        async with self._lock:
-            while self._waiting:
-                self._under_way = self._waiting.popleft()
-                delivered, detail = await self._delivered(*self._under_way)
-                channel, text = self._under_way
-                self._under_way = None
-                self._tell(channel, text, delivered, detail)
+    def close(self) -> None:
+        """Give up what is left."""
+        self.silent = True
+        while self.waiting:
+            self._give_up(self.waiting.popleft(), "the run has ended")
 
-    async def _delivered(self, channel: str, text: str) -> tuple[bool, str]:
+    def _give_up(self, message: Mapping[str, Any], why: str) -> None:
+        self.tell(self.name, message["text"], False, why)  # noqa: FBT003 - as events take it
+
+    async def _deliver(self, message: Mapping[str, Any]) -> tuple[bool, str]:
         with anyio.move_on_after(WITHIN_S):
             try:
-                await self._channels[channel].notify({"text": text, **self._about})
+                await self.notifier.notify(message)
             except Exception as error:  # noqa: BLE001 - whatever a channel raises, the run goes on
                 return False, str(error) or repr(error)
             return True, ""
         return False, f"not taken within {WITHIN_S:g} s"
+
+
+class Herald:
+    """Delivers messages to every channel.
+
+    Args:
+        about: what every message says beside its text and its number: the run, the scenario.
+        channels: by name.
+        tell: told of each message and channel: (channel, text, delivered, detail).
+    """
+
+    def __init__(self, about: Mapping[str, Any], channels: Mapping[str, Notifier], tell: Tell) -> None:
+        self._about = dict(about)
+        self._channels = [_Channel(name, notifier, tell) for name, notifier in channels.items()]
+        self._said = 0
+
+    def say(self, text: str) -> None:
+        """Have a message delivered; returns at once."""
+        self._said += 1
+        for channel in self._channels:
+            channel.put({"text": text, "number": self._said, **self._about})
+
+    async def run(self) -> None:
+        """Deliver, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for channel in self._channels:
+                tasks.start_soon(channel.run, name=f"herald of {channel.name}")
+
+    async def finish(self) -> None:
+        """Deliver what is left, within a bound; what is left then is told."""
+        with anyio.move_on_after(LAST_S):
+            async with anyio.create_task_group() as tasks:
+                for channel in self._channels:
+                    tasks.start_soon(channel.empty)
+        for channel in self._channels:
+            channel.close()

@@ -68,20 +68,24 @@ async def run(
         ClockError: the platform waits for the outside world and time is virtual.
         InputError: a data or model file turned out to be unusable; the log has been ended all the same.
     """
-    if is_virtual() and parts.platform.realtime:
+    waits = parts.platform.realtime or any(getattr(stage, "realtime", False) for stage in parts.staging)
+    if is_virtual() and waits:
         raise ClockError("this scenario's backends wait for the outside world; run it with `--clock real`")
     executor = Executor(scenario, parts, log, origin_ns=now_ns())
     lifecycle = Lifecycle(executor)
     executor.tell(_started, scenario, parts, header)
     herald = executor.herald = _herald(executor, header)
     outcome, error = Outcome.ERROR, None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(herald.run, name="herald")
-        try:
-            outcome = await _through(lifecycle, stopped_by)
-        except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
-            error = raised
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(herald.run, name="herald")
+            try:
+                outcome = await _through(lifecycle, stopped_by)
+            except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
+                error = raised
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:  # the herald found that the log cannot be written
+        raise _first(group) from None
     if error:
         raise error
     return outcome
@@ -238,6 +242,12 @@ class Lifecycle:
             revisions = {Role.STABLE: self._home_revision()}
             async with self._stage("register"):
                 case = await register(executor, challenged.having(revisions=revisions), (Role.CANDIDATE,))
+            try:
+                case = await self._staged(case)
+            except Rejected as refusal:  # the champion stays
+                self._finish("rejected", str(refusal))
+                executor.notify(f"the challenger is not rolled out: {refusal}")
+                return
             await self._succeed(case, ())
             taken = True
 
@@ -297,6 +307,7 @@ class Lifecycle:
                 gate(executor, case)
         async with self._stage("register"):
             case = await register(executor, case, (Role.CANDIDATE,))
+        case = await self._staged(case)
         return case.having(scenario=executor.scenario)
 
     async def _succeed(self, case: Case, injected: tuple[Fault, ...]) -> None:
@@ -307,9 +318,7 @@ class Lifecycle:
             replaced = executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
             await answered("the platform", replaced, math.inf)
             self.case, self.number = case, self.number + 1
-            service = executor.scenario.service
-            stable = service[Role.CANDIDATE if adopt else Role.STABLE].replicas
-            executor.home = Role.STABLE
+            stable, executor.home = executor.replicas[executor.home], Role.STABLE
             executor.replicas, executor.scaled = {Role.STABLE: stable, Role.CANDIDATE: 0}, True
             executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
             executor.routing, executor.baselines = Routing(executor.weights), Baselines()
@@ -334,11 +343,16 @@ class Lifecycle:
                 gate(executor, self.case)
         async with self._stage("register"):
             self.case = await register(executor, self.case)
-        for stage in executor.parts.staging:
-            async with self._stage(stage.name):
-                self.case = await stage.run(self.case, executor.tell)
+        self.case = await self._staged(self.case)
         async with self._stage("deploy"):
             await self._deploy()
+
+    async def _staged(self, case: Case) -> Case:
+        """A registered candidate that has stood what it must before any of it reaches production."""
+        for stage in self.executor.parts.staging:
+            async with self._stage(stage.name):
+                case = await stage.run(case, self.executor.tell)
+        return case
 
     async def _deploy(self) -> None:
         executor = self.executor
@@ -413,6 +427,7 @@ class Lifecycle:
             settled = await settle.promote(executor, revisions[Role.STABLE], revisions[Role.CANDIDATE], end)
             if settled.outcome is Outcome.PROMOTED:
                 executor.home = Role.CANDIDATE
+                await settle.watch(executor, revisions[Role.CANDIDATE])
                 if self._care() is None:
                     await settle.retire(executor, executor.home)
         return settled

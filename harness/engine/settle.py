@@ -12,7 +12,16 @@ from typing import Final
 import anyio
 
 from harness.clock import now_ns
-from harness.domain.event import Escalated, InputsSeen, Noticed, Promoted, RolledBack, Totalled, Verified
+from harness.domain.event import (
+    Escalated,
+    InputsSeen,
+    MonitoringSet,
+    Noticed,
+    Promoted,
+    RolledBack,
+    Totalled,
+    Verified,
+)
 from harness.domain.model import ARMS, Revision, Role
 from harness.domain.rollout import End, Outcome, Routing, Want
 from harness.domain.units import SECOND, WHOLE
@@ -75,6 +84,19 @@ async def promote(executor: Executor, stable: Revision, candidate: Revision, end
     executor.tell(Promoted, candidate.name, candidate.version)
     executor.notify(f"{candidate} is the new stable")
     return end
+
+
+async def watch(executor: Executor, promoted: Revision) -> None:
+    """Set up the monitoring of what was promoted, where there is a system for it; users are served without it too."""
+    system = executor.parts.monitoring
+    if system is None:
+        return
+
+    async def set_up() -> None:
+        made = await system.set_up(promoted, executor.baselines.figures)
+        executor.tell(MonitoringSet, promoted.name, promoted.version, made.files, made.alerts)
+
+    await tidy(executor, "monitoring", set_up)
 
 
 async def retire(executor: Executor, home: Role) -> None:

@@ -1,5 +1,6 @@
 """One picture of a run under way."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -12,7 +13,9 @@ from harness.analysis.vocabulary import METRICS, QUALITY
 from harness.domain.model import ARMS, Role
 from harness.domain.units import SECOND, share_text
 from harness.report import text as words
+from harness.report.diary import LEADS_TO
 from harness.report.folding import Folding
+from harness.report.lifecycle import Trial
 from harness.report.terminal import STYLES
 
 USUAL: Final = ("p50", "p95", "p99", "error_rate")
@@ -28,7 +31,7 @@ LAST: Final = 3
 
 def picture(seen: Folding, width: int = 100) -> RenderableType:
     """Where the run stands: stage, step and plan, both arms, the last verdicts, and what happened last."""
-    blocks: list[RenderableType] = [_head(seen)]
+    blocks: list[RenderableType] = [_head(seen), *_urgent(seen)]
     if seen.traffic_ns is not None:
         blocks.append(_progress(seen))
         blocks.append(_arms(seen, width))
@@ -44,9 +47,44 @@ def _head(seen: Folding) -> Text:
     stage = seen.stages[-1] if seen.stages else None
     if stage:
         head.append(f"  {stage.name}", style="default")
+    if seen.course.number > 1:
+        head.append(f"  rollout {seen.course.number}", style="default")
     if seen.decided:
         head.append(f"  {seen.decided.outcome.value.replace('_', ' ')}", style="bold magenta")
     return head
+
+
+def _urgent(seen: Folding) -> Iterator[Text]:
+    """What asks for a person, or is about to decide: an alarm, a wait, where the A/B test stands."""
+    course = seen.course
+    if course.alarms:
+        alarm = course.alarms[-1]
+        at = words.clock_time(alarm.at_s)
+        told = f"alarm of {alarm.monitor} at +{at}: {alarm.reason}; {LEADS_TO.get(alarm.leads_to, alarm.leads_to)}"
+        yield Text(told, style="bold red", overflow="fold")
+    if waiting := course.waiting:
+        until = ""
+        if waiting.until_s is not None:
+            left_s = max(waiting.until_s - seen.since_traffic_s(seen.now_ns), 0.0)
+            until = f", until +{words.clock_time(waiting.until_s)} ({words.span(left_s)} left)"
+        yield Text(f"waiting for a person: {waiting.what}{until}", style="bold yellow", overflow="fold")
+    trial = course.trials[-1] if course.trials else None
+    if trial and trial.rollout == course.number and not seen.decided:
+        yield Text(_standing(trial), style="cyan", overflow="fold")
+
+
+def _standing(trial: Trial) -> str:
+    """Where an A/B test stands."""
+    last = trial.last
+    needed = f" of {words.count(trial.needed)} planned" if trial.needed else ""
+    if last is None or last.effect is None:
+        return f"A/B test on {trial.metric}: nothing to say yet"
+    effect, low, high = (words.effect(trial.metric, value) for value in (last.effect, last.lower, last.upper))
+    seen = words.count(sum(last.answers.values()))
+    p_value = words.probability(last.p_value)
+    return (
+        f"A/B test on {trial.metric}: {effect} ({low} to {high}), p {p_value}, {seen} answers{needed}: {last.finding}"
+    )
 
 
 def _progress(seen: Folding) -> RenderableType:
@@ -56,7 +94,9 @@ def _progress(seen: Folding) -> RenderableType:
     grid.add_column(no_wrap=True)
     step = "waiting for replicas"
     if seen.step and seen.started:
-        step = f"step {seen.step.index + 1} of {len(seen.started.steps)}: {seen.step.step}"
+        # A rolling update has as many steps as batches, and says so only as they come.
+        of = f" of {len(seen.started.steps)}" if seen.step.index < len(seen.started.steps) else ""
+        step = f"step {seen.step.index + 1}{of}: {seen.step.step}"
     share = progress(seen)
     grid.add_row(step, ProgressBar(total=1.0, completed=share, width=24), f"{share:.0%} of the plan")
     return grid

@@ -15,11 +15,20 @@ from rich.text import Text
 
 from harness.clock import wall_ns
 from harness.domain.event import (
+    Alarmed,
+    Awaited,
+    Checked,
+    Commanded,
     Decided,
     Escalated,
     Event,
+    ExperimentLooked,
+    ExperimentPlanned,
     Interrupted,
     Noticed,
+    Notified,
+    Retrained,
+    RolloutStarted,
     StageStarted,
     StepEntered,
     StepHeld,
@@ -69,7 +78,7 @@ def watching(
 
 
 class PlainLines:
-    """One line for each stage, step, fault and decision, with the time since the run began.
+    """One line for each stage, step, fault, decision, and what asks for a person, with the time since the run began.
 
     Once traffic runs, the time since then, with a plus: what a scenario injects is timed by that.
     """
@@ -97,6 +106,12 @@ class PlainLines:
 def _worth_a_line(event: Event) -> bool:
     match event:
         case StageStarted() | TrafficStarted() | StepHeld() | Decided() | Interrupted() | Escalated():
+            return True
+        case Awaited() | Commanded() | Alarmed() | Retrained() | RolloutStarted() | ExperimentPlanned():
+            return True
+        case ExperimentLooked():
+            return tell(event) is not None
+        case Checked(passed=False) | Notified(delivered=False):
             return True
         case Noticed() | StepEntered():
             return mark(event) is not None

@@ -4,21 +4,22 @@ A log that stops early (a killed run) is folded as far as it goes, and a run tha
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from harness.domain.analysis import Verdict
-from harness.domain.event import Event, InputColumn, RunStarted
+from harness.domain.event import Event, InputColumn, Observed, RunStarted
 from harness.domain.model import ARMS, SERVING, Role
-from harness.domain.units import SECOND, WHOLE
+from harness.domain.units import MINUTE, SECOND, WHOLE
 from harness.errors import LogError
 from harness.log import digest
 from harness.report import text as words
 from harness.report.expect import Facts, judge
-from harness.report.folding import Folding, figure, kept
-from harness.report.result import Actual, Expectation, Input, Look, Points, Result, RuleTally, Series
+from harness.report.folding import Folding
+from harness.report.numbers import figure, kept
+from harness.report.result import Actual, Expectation, Input, Look, Model, Points, Result, RuleTally, Series
 
 UNSAFE: Final = frozenset({"error", "failed", None})
 """Outcomes that pass only where an expectation asks for them by name."""
@@ -101,7 +102,7 @@ class _Assembly:
             started=started.started,
             stable=seen.revisions.get(Role.STABLE),
             candidate=seen.revisions.get(Role.CANDIDATE),
-            models=tuple(seen.models[role] for role in Role if role in seen.models),
+            models=_models(seen),
             data=seen.data,
             outcome=self.outcome,
             reason=self.reason,
@@ -110,7 +111,14 @@ class _Assembly:
             gates=tuple(seen.gates),
             analysis=tuple(seen.looks),
             because=self.because,
-            tallies=_tallies(seen.looks),
+            rollouts=tuple(seen.course.passages),
+            checks=tuple(seen.course.checks),
+            approvals=tuple(seen.course.approvals),
+            trials=tuple(seen.course.trials),
+            alarms=tuple(seen.course.alarms),
+            retrainings=tuple(seen.course.retrainings),
+            undelivered=tuple(seen.course.undelivered),
+            tallies=_tallies(seen),
             held=tuple(seen.held),
             escalated=tuple(seen.escalated),
             interrupted_by=seen.interrupted_by,
@@ -163,6 +171,7 @@ class _Assembly:
             **self._figures(Role.CANDIDATE),
             "outcome": self.outcome,
             "reason": self.reason,
+            "grade": self.seen.grade,
             "detected_after": self.detected_after_s,
             "duration": self.seen.now_ns / SECOND,
             "requests": self._counted("arrived"),
@@ -236,6 +245,11 @@ def _input(column: InputColumn) -> Input:
 def _exposed_ns(seen: Folding) -> int | None:
     """When the candidate got its first user request: as counted; else, in a log that stops before, as routed."""
     candidate = seen.totals.get(Role.CANDIDATE)
+    if seen.course.number > 1:  # what was counted first was another candidate's
+        return seen.exposed_ns
+    shadow = seen.totals.get(Role.SHADOW)
+    if candidate and not candidate.arrived and shadow and shadow.arrived:
+        return shadow.first_ns  # no user has met it: what it has shown, it has shown on copies
     if candidate is None or (candidate.first_ns is None and candidate.arrived):
         return seen.exposed_ns
     return candidate.first_ns
@@ -253,14 +267,38 @@ def _timing(seen: Folding) -> dict[str, float]:
     return {name: figure(wall_s) or 0.0 for name, wall_s in spent.items()}
 
 
-def _tallies(looks: list[Look]) -> tuple[RuleTally, ...]:
-    by_rule: dict[str, list[Look]] = defaultdict(list)
-    for look in looks:
-        by_rule[look.rule].append(look)
-    return tuple(_tally(rule, found) for rule, found in by_rule.items())
+def _models(seen: Folding) -> tuple[Model, ...]:
+    """Every model that came, in the order of their coming; those that never got a revision last."""
+    known = {model.digest: model for model in seen.known.values()}
+    loose = [seen.models[role] for role in Role if role in seen.models and seen.models[role].digest not in known]
+    return (*seen.known.values(), *loose)
 
 
-def _tally(rule: str, looks: list[Look]) -> RuleTally:
+def _tallies(seen: Folding) -> tuple[RuleTally, ...]:
+    found: dict[tuple[int, int | None, str], list[Look]] = defaultdict(list)
+    for look in seen.looks:
+        found[(*look.scope, look.rule)].append(look)
+    names = _monitors(seen)
+    several = len({look.rollout for look in seen.looks}) > 1
+    return tuple(_tally(rule, looks, _by(looks[0], names, several)) for (_, _, rule), looks in found.items())
+
+
+def _monitors(seen: Folding) -> dict[int, str]:
+    """The names of the monitors, by what their looks are marked with: told by the alarms that they raised."""
+    steps = {look.number: look.step for look in seen.looks if look.step is not None and look.step < 0}
+    return {steps[number]: alarm.monitor for alarm in seen.course.alarms for number in alarm.because if number in steps}
+
+
+def _by(look: Look, monitors: Mapping[int, str], several: bool) -> str:
+    """Which analysis a look is of."""
+    said = [f"rollout {look.rollout}"] if several else []
+    if look.step is not None:
+        monitor = f"monitor {monitors.get(look.step, str(-look.step))}"
+        said.append(monitor if look.step < 0 else f"step {look.step + 1}")
+    return ", ".join(said)
+
+
+def _tally(rule: str, looks: list[Look], by: str) -> RuleTally:
     verdicts = Counter(look.verdict for look in looks)
     failed = [look for look in looks if look.verdict is Verdict.FAIL]
     both = [look for look in looks if look.candidate is not None and look.stable is not None]
@@ -273,6 +311,7 @@ def _tally(rule: str, looks: list[Look]) -> RuleTally:
         inconclusive=verdicts[Verdict.INCONCLUSIVE],
         errors=verdicts[Verdict.ERROR],
         shown=(failed or both or looks)[-1],
+        by=by,
     )
 
 
@@ -282,24 +321,37 @@ def _tally(rule: str, looks: list[Look]) -> RuleTally:
 def _series(seen: Folding) -> Series:
     if seen.traffic_ns is None:
         return Series()
+    looks = _distinct(seen)
     share = [(seen.since_traffic_s(at_ns), weight / WHOLE) for at_ns, weight in seen.shares]
     return Series(
-        at_s=tuple(seen.since_traffic_s(observed.at_ns) for observed in seen.observed),
-        arms={role: _columns(seen, role) for role in _present(seen)},
+        at_s=tuple(seen.since_traffic_s(observed.at_ns) for observed in looks),
+        arms={role: _columns(looks, role) for role in _present(looks)},
         share=(*share, (seen.since_traffic_s(seen.now_ns), seen.candidate_weight / WHOLE)),
+        copied=tuple((seen.since_traffic_s(at_ns), mirror / WHOLE) for at_ns, mirror in seen.copies),
         bounds=_bounds(seen.looks),
     )
 
 
-def _present(seen: Folding) -> list[Role]:
+def _distinct(seen: Folding) -> list[Observed]:
+    """One look for each instant: where several analyses looked, the one whose window is nearest to the policy's."""
+    usual = (seen.started.window_ns if seen.started else 0) or MINUTE
+    best: dict[int, Observed] = {}
+    for observed in seen.observed:
+        other = best.get(observed.at_ns)
+        if other is None or abs(observed.window_ns - usual) <= abs(other.window_ns - usual):
+            best[observed.at_ns] = observed
+    return list(best.values())
+
+
+def _present(looks: Sequence[Observed]) -> list[Role]:
     """The two arms of every rollout, and those that this one had besides."""
-    beside = {role for observed in seen.observed for role, arm in observed.arms.items() if arm.requests}
+    beside = {role for observed in looks for role, arm in observed.arms.items() if arm.requests}
     return [role for role in Role if role in ARMS or role in beside]
 
 
-def _columns(seen: Folding, role: Role) -> Mapping[str, tuple[float | None, ...]]:
+def _columns(looks: Sequence[Observed], role: Role) -> Mapping[str, tuple[float | None, ...]]:
     rows: list[dict[str, float | None]] = []
-    for observed in seen.observed:
+    for observed in looks:
         arm = observed.arms.get(role)
         if arm is None:
             rows.append({})

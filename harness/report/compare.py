@@ -3,15 +3,21 @@
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from harness.report import compare_arms as arms
 from harness.report import json, plots, sketch
 from harness.report import text as words
+from harness.report.chapters import ANSWERS
+from harness.report.lifecycle import Approval, Check, Passage, Trial, TrialLook
+from harness.report.plot import Plot
 from harness.report.result import Expectation, Gate, Result, RuleTally
 from harness.report.sections import NONE, Row, Section, difference
 from harness.report.terminal import actual_text
 from harness.report.why import why
+
+DRAWN: Final = ("baseline", "stable", "shadow", "candidate", "effect", "interval")
+"""Kinds of curves, those that matter most last, on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,13 @@ def compare(a: Result, b: Result) -> Comparison:
         Section("Cost", list(_cost(a, b))),
         Section("Expectations", _both(a.expectations, b.expectations, lambda each: each.text, _expectation)),
         Section("Gates", _both(a.gates, b.gates, lambda each: each.text, _gate)),
-        Section("Analysis", _both(a.tallies, b.tallies, lambda each: each.rule, _tally)),
+        Section("Analysis", _both(a.tallies, b.tallies, _rule, _tally)),
+        Section(
+            "Rollouts", _both(a.rollouts, b.rollouts, _passage, lambda each: each.ending) if _several(a, b) else []
+        ),
+        Section("A/B test", list(_trial(a, b)), "At the last look."),
+        Section("Approvals and orders", _both(a.approvals, b.approvals, lambda each: each.what, _approval)),
+        Section("Checks", _both(a.checks, b.checks, lambda each: each.text, _gate)),
         *arms.sections(a, b),
         Section("What was run", list(_run(a, b))),
     ]
@@ -105,7 +117,42 @@ def _expectation(expectation: Expectation) -> str:
     return f"{'✓' if expectation.passed else '✗'} {actual_text(expectation)}"
 
 
-def _gate(gate: Gate) -> str:
+def _rule(tally: RuleTally) -> str:
+    return f"{tally.rule} ({tally.by})" if tally.by else tally.rule
+
+
+def _several(a: Result, b: Result) -> bool:
+    return a.several or b.several
+
+
+def _passage(passage: Passage) -> str:
+    return f"rollout {passage.number}" if passage.number else "a candidate that was rejected"
+
+
+def _approval(approval: Approval) -> str:
+    return f"{ANSWERS[approval.answer]}{f' by {approval.by}' if approval.by else ''}"
+
+
+def _trial(a: Result, b: Result) -> Iterator[Row]:
+    """Where the A/B tests of both stood at last."""
+    tests = [result.trials[-1] if result.trials else None for result in (a, b)]
+    told: tuple[tuple[str, Callable[[Trial, TrialLook], str]], ...] = (
+        ("metric", lambda test, _: test.metric),
+        ("candidate", lambda test, last: words.figure(test.metric, last.candidate)),
+        ("stable", lambda test, last: words.figure(test.metric, last.stable)),
+        ("effect", lambda test, last: words.effect(test.metric, last.effect)),
+        ("interval from", lambda test, last: words.effect(test.metric, last.lower)),
+        ("interval to", lambda test, last: words.effect(test.metric, last.upper)),
+        ("p", lambda _, last: words.probability(last.p_value)),
+        ("mismatch p", lambda _, last: words.probability(last.mismatch_p)),
+        ("found", lambda _, last: last.finding),
+    )
+    if any(tests):
+        for name, of in told:
+            yield Row(name, *(of(test, test.last) if test and test.last else NONE for test in tests))
+
+
+def _gate(gate: Gate | Check) -> str:
     return f"{'✓' if gate.passed else '✗'} {words.figure(gate.name, gate.value)}"
 
 
@@ -124,7 +171,7 @@ def _diff(a: Result, b: Result) -> list[str]:
 
 def frames(compared: Comparison) -> list[sketch.Frame]:
     """Every plot that both or either run has, its curves in one frame."""
-    made: dict[str, list[tuple[str, plots.Plot]]] = {}
+    made: dict[str, list[tuple[str, Plot]]] = {}
     for side, result in (("a", compared.a), ("b", compared.b)):
         for plot in plots.plots(result):
             made.setdefault(plot.id, []).append((side, plot))
@@ -133,7 +180,7 @@ def frames(compared: Comparison) -> list[sketch.Frame]:
         first = sides[0][1]
         curves = [
             (f"{side} {line.kind}", plot.minutes, line.values)
-            for kind in ("stable", "candidate")  # the candidates come last, on top
+            for kind in DRAWN
             for side, plot in sides
             for line in plot.lines
             if line.kind == kind

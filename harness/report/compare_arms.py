@@ -18,6 +18,8 @@ COUNTS: Final[Mapping[str, str]] = {
     "failed": "failed",
     "in_flight": "in flight at the end",
     "bad": "bad answers",
+    "users": "users",
+    "harmed": "users harmed",
 }
 SAID_ALREADY: Final = frozenset({"requests", "success_rate"})
 """Figures that the counts, or another figure, say as well."""

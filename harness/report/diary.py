@@ -9,12 +9,15 @@ from harness.domain import event as vocabulary
 from harness.domain.analysis import Verdict
 from harness.domain.event import Event
 from harness.domain.model import Role
-from harness.domain.rollout import Outcome
+from harness.domain.rollout import Finding, Outcome
 from harness.domain.units import SECOND, duration_text, share_text
 from harness.report import text as words
 from harness.report.result import Mark
 
 PAUSE: Final = "pause"
+ORDERS: Final = {"approve": "approved", "reject": "refused", "promote": "promote", "abort": "abort"}
+LEADS_TO: Final = {"rollback": "going back", "retrain": "training anew", "notify": "people are told"}
+LABELS: Final = re.compile(r" (?:on|within|of|removed) .*$")
 PLACED: Final = re.compile(r"(?:^|, )(?:at|on|until): [^,{}]*(?=,|$)")
 
 
@@ -29,7 +32,7 @@ def mark(event: Event) -> tuple[Mark, str, str] | None:
     """The marker that an event puts on the time line: what it stands for, a short label and the full text."""
     match event:
         case vocabulary.StepEntered(step=step, weight=weight) if not step.startswith(PAUSE):
-            return Mark.STEP, share_text(weight), f"step {event.index + 1}: {step}"
+            return Mark.STEP, _label(step, weight), f"step {event.index + 1}: {step}"
         case vocabulary.StepHeld(reason=reason):
             return Mark.HELD, "held", reason
         case vocabulary.Noticed(kind="fault_began"):
@@ -40,7 +43,34 @@ def mark(event: Event) -> tuple[Mark, str, str] | None:
             return Mark.REPLICA, "crash", event.text
         case vocabulary.Decided(outcome=outcome, reason=reason):
             return Mark.DECISION, _said(outcome), reason
+    return _beside(event)
+
+
+def _beside(event: Event) -> tuple[Mark, str, str] | None:
+    """The marker of what goes on beside the steps: people, alarms, retrainings, the next rollout."""
+    match event:
+        case vocabulary.Awaited():
+            return Mark.APPROVAL, "asked", tell(event) or ""
+        case vocabulary.Commanded(order=order):
+            return Mark.APPROVAL, ORDERS.get(order, order), tell(event) or ""
+        case vocabulary.Alarmed():
+            return Mark.ALARM, "alarm", tell(event) or ""
+        case vocabulary.Retrained(better=better):
+            return Mark.RETRAINING, "retrained" if better else "no better", tell(event) or ""
+        case vocabulary.RolloutStarted(number=number):
+            return Mark.ROLLOUT, f"rollout {number}", tell(event) or ""
     return None
+
+
+def _label(step: str, weight: int) -> str:
+    """A step as the plots name it: the weight that it sets, or what it does.
+
+    >>> _label("weight 10%", 1000), _label("A/B test on accuracy, at most 8h", 5000), _label("mirror 20%", 0)
+    ('10%', 'A/B test', 'mirror 20%')
+    """
+    if step.startswith("weight"):
+        return share_text(weight)
+    return LABELS.sub("", step)
 
 
 def _said(outcome: Outcome) -> str:
@@ -122,6 +152,16 @@ def _(event: vocabulary.AliasSet) -> str:
     return f"alias {event.alias} names {event.name}:{event.version}"
 
 
+@tell.register
+def _(event: vocabulary.AliasRemoved) -> str:
+    return f"alias {event.alias} of {event.name} names nothing any more"
+
+
+@tell.register
+def _(event: vocabulary.Marked) -> str:
+    return f"{event.name}:{event.version} is marked {event.status}"
+
+
 # --- the rollout ------------------------------------------------------------------------------------------------------
 
 
@@ -158,24 +198,91 @@ def _(event: vocabulary.StepHeld) -> str:
 
 @tell.register
 def _(event: vocabulary.Routed) -> str:
-    return f"weights in force: {_split(event.weights)}"
+    routes = "".join(f"; requests with {route} go to the candidate" for route in event.routes)
+    copied = f"; {share_text(event.mirror)} of stable's requests are copied to the candidate" if event.mirror else ""
+    sticky = "; a user keeps to its arm" if event.sticky else ""
+    return f"weights in force: {_split(event.weights)}{routes}{copied}{sticky}"
 
 
 @tell.register
 def _(event: vocabulary.AnalysisStarted) -> str:
-    del event
-    return "analysis begins"
+    return "analysis begins" if event.step is None else f"analysis of step {event.step + 1} begins"
 
 
 @tell.register
 def _(event: vocabulary.AnalysisStopped) -> str:
-    del event
-    return "analysis ends"
+    return "analysis ends" if event.step is None else f"analysis of step {event.step + 1} ends"
 
 
 @tell.register
 def _(event: vocabulary.Measured) -> str | None:
-    return f"{event.rule} failed: {event.reason}" if event.verdict is Verdict.FAIL else None
+    if event.verdict is not Verdict.FAIL:
+        return None
+    by = "" if event.step is None else f"monitor {-event.step}: " if event.step < 0 else f"step {event.step + 1}: "
+    return f"{by}{event.rule} failed: {event.reason}"
+
+
+# --- people, checks and tests -----------------------------------------------------------------------------------------
+
+
+@tell.register
+def _(event: vocabulary.Checked) -> str:
+    return f"check {event.text} {'passed' if event.passed else 'failed'}{f': {event.detail}' if event.detail else ''}"
+
+
+@tell.register
+def _(event: vocabulary.Awaited) -> str:
+    # The run's own time, as beside every line of the diary.
+    until = "" if event.until_ns is None else f", until {words.clock_time(event.until_ns / SECOND)} of the run"
+    return f"waiting for a person: {event.what}{until}"
+
+
+@tell.register
+def _(event: vocabulary.Commanded) -> str:
+    return f"{event.by} said: {event.order}"
+
+
+@tell.register
+def _(event: vocabulary.Notified) -> str:
+    if event.delivered:
+        return f"told by {event.channel}: {event.what}"
+    return f"could not be told by {event.channel} ({event.detail}): {event.what}"
+
+
+@tell.register
+def _(event: vocabulary.ExperimentPlanned) -> str:
+    needed = "no sample can be planned yet"
+    if event.needed is not None:
+        takes = f" in {duration_text(event.needed_ns)}" if event.needed_ns else ""
+        needed = f"{event.needed:,} answers{takes} would find it with a power of {words.share(event.power)}"
+    least = words.effect(event.metric, event.least_effect)
+    return f"A/B test on {event.metric} begins, for a difference of {least} at least: {needed}"
+
+
+@tell.register
+def _(event: vocabulary.ExperimentLooked) -> str | None:
+    """Only a look that found something: the others are in the plot."""
+    return None if event.finding == Finding.UNDECIDED else f"A/B test, {event.finding}: {event.reason}"
+
+
+# --- the end, and what comes after a promotion ------------------------------------------------------------------------
+
+
+@tell.register
+def _(event: vocabulary.RolloutStarted) -> str:
+    adopted = ", which was the candidate before" if event.adopted else ""
+    return f"rollout {event.number} begins: {event.candidate} against {event.stable}{adopted}"
+
+
+@tell.register
+def _(event: vocabulary.Alarmed) -> str:
+    return f"alarm of {event.monitor}: {event.reason}; {LEADS_TO.get(event.leads_to, event.leads_to)}"
+
+
+@tell.register
+def _(event: vocabulary.Retrained) -> str:
+    found = "better than the champion" if event.better else "no better, the champion stays"
+    return f"challenger trained on {event.rows:,} rows, {found}{f': {event.detail}' if event.detail else ''}"
 
 
 @tell.register
@@ -212,3 +319,32 @@ def _(event: vocabulary.Promoted) -> str:
 @tell.register
 def _(event: vocabulary.RunEnded) -> str:
     return f"run ends after {words.span(event.at_ns / SECOND)}: {_said(event.outcome)}"
+
+
+# --- staging and monitoring -------------------------------------------------------------------------------------------
+
+
+@tell.register
+def _(event: vocabulary.StagingAsked) -> str:
+    replicas = f"{event.replicas} replica{'s' * (event.replicas != 1)}"
+    return f"{event.name}:{event.version} goes to a staging environment with {replicas}"
+
+
+@tell.register
+def _(event: vocabulary.LoadTested) -> str:
+    answered = event.sent - event.failed
+    return (
+        f"load test in staging at {event.rate_per_s:g}/s for {duration_text(event.duration_ns)}: "
+        f"grade {event.grade or 'none'}, {answered} of {event.sent} requests answered well"
+    )
+
+
+@tell.register
+def _(event: vocabulary.StagingEnded) -> str:
+    return "the staging environment is gone" if event.gone else f"the staging environment is not gone: {event.detail}"
+
+
+@tell.register
+def _(event: vocabulary.MonitoringSet) -> str:
+    count = f"{len(event.alerts)} alert{'s' * (len(event.alerts) != 1)}"
+    return f"monitoring of {event.name}:{event.version} is set up with {count}: {', '.join(event.files)}"

@@ -1,26 +1,17 @@
 """Where a run stands after the events seen so far: what the live view looks at, and what a result is made of."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 from harness.domain import event as vocabulary
-from harness.domain.event import ArmTotals, Event, Figures
+from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
-from harness.domain.units import SECOND
+from harness.domain.units import SECOND, WHOLE
+from harness.report.course import Course
 from harness.report.diary import mark, tell
+from harness.report.numbers import figure, kept
 from harness.report.result import Data, Gate, Look, Marker, Model, Moment, Stage
-
-
-def figure(value: float | None) -> float | None:
-    """A figure as the log keeps it, so that events in memory and those read from their file fold alike."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")
-
-
-def kept(figures: Figures) -> dict[str, float | None]:
-    """Figures as the log keeps them."""
-    return {name: figure(value) for name, value in figures.items()}
 
 
 @dataclass(slots=True)
@@ -33,6 +24,8 @@ class Folding:
     stages: list[Stage] = field(default_factory=list)
     data: Data | None = None
     models: dict[Role, Model] = field(default_factory=dict)
+    known: dict[str, Model] = field(default_factory=dict)
+    """Models by revision, each as it came."""
     revisions: dict[Role, str] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
     traffic_ns: int | None = None
@@ -40,6 +33,8 @@ class Folding:
     weights: Mapping[Role, int] = field(default_factory=dict)
     shares: list[tuple[int, int]] = field(default_factory=list)
     """(instant, candidate's weight from then on)."""
+    copies: list[tuple[int, int]] = field(default_factory=list)
+    """(instant, share of stable's requests that is copied to the candidate from then on)."""
     exposed_ns: int | None = None
     """When the candidate got its first user requests."""
     ready: dict[Role, tuple[int, int]] = field(default_factory=dict)
@@ -51,8 +46,11 @@ class Folding:
     interrupted_by: str | None = None
     verified: bool | None = None
     escalated: list[str] = field(default_factory=list)
+    course: Course = field(default_factory=Course)
     totals: Mapping[Role, ArmTotals] = field(default_factory=dict)
     inputs: vocabulary.InputsSeen | None = None
+    grade: str | None = None
+    """Of the last candidate's load test."""
     ended: vocabulary.RunEnded | None = None
     markers: list[Marker] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
@@ -61,6 +59,7 @@ class Folding:
         """Take the next event of the log, and its sequence number."""
         self.number, self.now_ns = number, event.at_ns
         self._take(event)
+        self.course.see(event, self.revisions)
         words = tell(event)
         if words:
             self.moments.append(Moment(event.at_ns / SECOND, type(event).__name__, words))
@@ -120,7 +119,18 @@ class Folding:
 
     @_take.register
     def _(self, event: vocabulary.Registered | vocabulary.Resolved) -> None:
-        self.revisions[event.role] = f"{event.name}:{event.version}"
+        revision = f"{event.name}:{event.version}"
+        self.revisions[event.role] = revision
+        if event.role in self.models:
+            self.known[revision] = replace(self.models[event.role], revision=revision)
+
+    @_take.register
+    def _(self, event: vocabulary.RolloutStarted) -> None:
+        """Shares, steps and decisions are those of the candidate of the time."""
+        self.revisions = {Role.STABLE: event.stable, Role.CANDIDATE: event.candidate}
+        self.exposed_ns = self.step = self.decided = self.verified = None
+        self.held = []
+        self._in_force(event.at_ns, {Role.STABLE: WHOLE, Role.CANDIDATE: 0})
 
     @_take.register
     def _(self, event: vocabulary.TrafficStarted) -> None:
@@ -130,6 +140,8 @@ class Folding:
     @_take.register
     def _(self, event: vocabulary.Routed) -> None:
         self._in_force(event.at_ns, event.weights)
+        if event.mirror or self.copies:
+            self.copies.append((event.at_ns, event.mirror))
 
     def _in_force(self, at_ns: int, weights: Mapping[Role, int]) -> None:
         self.weights = dict(weights)
@@ -169,6 +181,8 @@ class Folding:
                 requests=dict(event.requests),
                 failures=event.failures,
                 weight=self.candidate_weight,
+                rollout=self.course.number,
+                step=event.step,
             )
         )
 
@@ -198,12 +212,24 @@ class Folding:
 
     @_take.register
     def _(self, event: vocabulary.Totalled) -> None:
-        self.totals = {role: replace(arm, figures=kept(arm.figures)) for role, arm in event.arms.items()}
+        self.totals = {role: _kept(event.arms[role]) for role in Role if role in event.arms}
 
     @_take.register
     def _(self, event: vocabulary.InputsSeen) -> None:
         self.inputs = event
 
     @_take.register
+    def _(self, event: vocabulary.LoadTested) -> None:
+        self.grade = event.grade
+
+    @_take.register
     def _(self, event: vocabulary.RunEnded) -> None:
         self.ended = event
+
+
+def _kept(arm: ArmTotals) -> ArmTotals:
+    """As the log keeps it."""
+    classes = {
+        name: replace(totals, p50=figure(totals.p50), p95=figure(totals.p95)) for name, totals in arm.classes.items()
+    }
+    return replace(arm, figures=kept(arm.figures), classes=classes)

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from harness.domain.units import duration_text, share_text
 from harness.errors import InputError
-from harness.report import plots
+from harness.report import chapters, plots
 from harness.report import text as words
 from harness.report.result import Result
 from harness.report.terminal import actual_text, cost
@@ -48,8 +48,13 @@ def render(result: Result) -> str:
             result=result,
             sentence=why(result),
             cost=list(cost(result)),
+            first=chapters.first(result),
+            then=chapters.then(result),
+            known_users=any(arm.users is not None for arm in result.totals.values()),
             plots=plots.plots(result),
+            drawn={role.value for role in result.series.arms},
             flags=plots.flags(result),
+            marked={marker.mark.value for marker in result.markers},
             missing=plots.missing(result),
             few=plots.FEW,
             log=_place(result),

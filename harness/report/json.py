@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from harness.domain.model import ARMS
-from harness.report import output
+from harness.report import json_lifecycle, output
 from harness.report.result import Result, Unstarted
 
 VERSION: Final = 1
@@ -90,6 +90,7 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
         "inputs": [
             {"column": column.name, **{role.value: column.drift.get(role) for role in ARMS}} for column in result.inputs
         ],
+        **json_lifecycle.plain(result),
         "event_log": result.event_log,
         "event_digest": result.event_digest,
         "report": result.report,
@@ -99,7 +100,8 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
 def _unstarted(result: Unstarted) -> dict[str, Any]:
     known = {name: getattr(result, name) for name in ("name", "path", "seed", "clock", "passed", "outcome", "reason")}
     empty: dict[str, Any] = dict.fromkeys(UNKNOWN) | {"timing_s": {}}
-    return known | empty | {name: [] for name in ("expectations", "gates", "analysis", "inputs")} | dict.fromkeys(KEPT)
+    lists: dict[str, Any] = {name: [] for name in ("expectations", "gates", "analysis", "inputs")}
+    return known | empty | lists | json_lifecycle.unknown() | dict.fromkeys(KEPT)
 
 
 def dumps(document: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ class Listed(Protocol):
 def show_runs(runs: Sequence[Listed], *, color: bool = True) -> None:
     """Print a line for each run, and what is wrong with logs that cannot be read."""
     console = screen(color=color)
-    table = _table("", "run", "scenario", "outcome", "began (UTC)")
+    table = plain_table("", "run", "scenario", "outcome", "began (UTC)")
     for name in ("detected after", "bad answers"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
@@ -77,7 +77,7 @@ def show_comparison(compared: Comparison, *, color: bool = True) -> None:
         console.print(Text(sentence))
     for section in compared.sections:
         console.print(Text(f"\n{section.title}", style="bold"))
-        table = _table("", "A", "B", *(["from A to B"] if section.differs else []))
+        table = plain_table("", "A", "B", *(["from A to B"] if section.differs else []))
         for row in section.rows:
             cells = [row.name, row.a, row.b, *([row.difference] if section.differs else [])]
             table.add_row(*(Text(cell, style="bold" if row.changed else "") for cell in cells))
@@ -89,7 +89,8 @@ def show_comparison(compared: Comparison, *, color: bool = True) -> None:
         console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")), soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table as every listing has it."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name in columns:
         table.add_column(name, overflow="fold")

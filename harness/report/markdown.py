@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from harness.report import chapters
 from harness.report import text as words
 from harness.report.junit import NOT_REACHED, REAL_CLOCK
 from harness.report.result import Result, Unstarted
@@ -13,7 +14,7 @@ from harness.report.why import why
 ENTITIES: Final = {ord(mark): f"&#{ord(mark)};" for mark in "\\|<>&@$"}
 ESCAPES: Final = ENTITIES | {ord(mark): f"\\{mark}" for mark in "`*_[]#~"}
 
-HEADINGS: Final = ("scenario", "outcome", "to the candidate", "bad answers", "detected after", "took")
+HEADINGS: Final = ("scenario", "outcome", "to the candidate", "bad answers", "users harmed", "detected after", "took")
 
 
 def render(results: Sequence[Result | Unstarted], skipped: Sequence[str] = (), unreached: Sequence[str] = ()) -> str:
@@ -41,9 +42,9 @@ def _lines(results: Sequence[Result | Unstarted], skipped: Sequence[str], unreac
     for result in results:
         yield _row("✅" if result.passed else "❌", result.name, *_figures(result))
     for path in skipped:
-        yield _row("⏭️", path, f"skipped: {REAL_CLOCK}", "", "", "", "")
+        yield _row("⏭️", path, f"skipped: {REAL_CLOCK}", "", "", "", "", "")
     for path in unreached:
-        yield _row("⏹️", path, NOT_REACHED, "", "", "", "")
+        yield _row("⏹️", path, NOT_REACHED, "", "", "", "", "")
     for result in results:
         if not result.passed:
             yield from _failed(result)
@@ -55,11 +56,12 @@ def _row(mark: str, *cells: str) -> str:
 
 def _figures(result: Result | Unstarted) -> tuple[str, ...]:
     if isinstance(result, Unstarted):
-        return ("did not start", "–", "–", "–", "–")
+        return ("did not start", "–", "–", "–", "–", "–")
     return (
         result.outcome_text,
         words.count(result.candidate_requests),
         words.count(result.bad_responses),
+        words.count(result.users_harmed),
         words.span(result.detected_after_s),
         words.span(result.wall_s),
     )
@@ -84,5 +86,18 @@ def _failed(result: Result | Unstarted) -> Iterator[str]:
     yield "|---|---:|---|"
     for name, figure, note in cost(result):
         yield f"| {plain(name)} | {plain(figure)} | {plain(note) or ' '} |"
+    for chapter in chapters.chapters(result):
+        if not chapter.detail:
+            yield from _chapter(chapter)
     yield ""
     yield f"File {plain(result.path)}, seed {result.seed}, {result.event_digest}"
+
+
+def _chapter(chapter: chapters.Chapter) -> Iterator[str]:
+    yield ""
+    yield f"**{plain(chapter.title)}**{f': {plain(chapter.note)}' if chapter.note else ''}"
+    yield ""
+    yield f"| {' | '.join(plain(name) or ' ' for name in chapter.columns)} |"
+    yield f"|{''.join('---:|' if index in chapter.figures else '---|' for index in range(len(chapter.columns)))}"
+    for line in chapter.lines:
+        yield f"| {' | '.join(plain(cell) or ' ' for cell in line.cells)} |"

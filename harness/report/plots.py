@@ -5,7 +5,7 @@ time axis, so that a fault can be followed from the latency down to the verdict.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_uppercase
@@ -15,15 +15,14 @@ from harness.analysis.vocabulary import METRICS, QUALITY, Kind
 from harness.domain.analysis import Unit, Verdict
 from harness.domain.model import ARMS, Role
 from harness.report import text as words
-from harness.report.result import Look, Mark, Marker, Points, Result
+from harness.report.effect import effect
+from harness.report.plot import Line, Plot, Values, minutes, short
+from harness.report.result import Look, Mark, Marker, Result
 
 ALWAYS: Final = ("p50", "p95", "p99", "error_rate")
 ALSO: Final = ("drift_score", "prediction_drift")
 FEW: Final = 5
 """Fewer answers in a window make no percentile and no rate: one slow request would set the scale of the whole plot."""
-TABLE_ROWS: Final = 240
-"""A plot's table shows every n-th look where there are more."""
-
 TITLES: Final[Mapping[str, str]] = {
     "p50": "Latency, median (p50)",
     "drift_score": "Drift score of the inputs",
@@ -32,45 +31,9 @@ TITLES: Final[Mapping[str, str]] = {
     "log_loss": "Log loss",
 }
 
-Values = Sequence[float | None]
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One curve."""
-
-    name: str
-    kind: str
-    """candidate, stable, bound or planned: the script knows how each is drawn."""
-    values: Values
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """One plot over the run's time."""
-
-    id: str
-    metric: str
-    title: str
-    about: str
-    unit: str
-    """How the script writes its figures: latency, share, figure or count."""
-    minutes: Sequence[float]
-    lines: Sequence[Line]
-    stepped: bool
-    zero: bool
-    """Whether the axis begins at nought; quality moves too little for that."""
-    failed: Sequence[float]
-    """Minutes of the looks at which a rule on this metric failed."""
-    summary: str
-    """What it shows, in words."""
-
-    def rows(self) -> Iterator[tuple[str, list[str]]]:
-        """The plot as a table: time and a cell for each line."""
-        every = -(-len(self.minutes) // TABLE_ROWS) or 1
-        for index in range(0, len(self.minutes), every):
-            cells = [words.figure(self.metric, line.values[index]) for line in self.lines]
-            yield words.clock_time(self.minutes[index] * 60), cells
+Foreseen = Sequence[tuple[float, float | None]]
+"""(seconds since traffic began, value); None where there is none from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +50,8 @@ def plots(result: Result) -> list[Plot]:
     """Every plot that has something to show."""
     if result.traffic_from_s is None:
         return []
-    return [_share(result), *(_metric(result, name) for name in _metrics(result) if result.series.has(name))]
+    tests = [effect(result)] if any(trial.looks for trial in result.trials) else []
+    return [_share(result), *tests, *(_metric(result, name) for name in _metrics(result) if result.series.has(name))]
 
 
 def missing(result: Result) -> list[str]:
@@ -100,12 +64,12 @@ def missing(result: Result) -> list[str]:
 def document(result: Result) -> dict[str, Any]:
     """What the script needs, as JSON."""
     return {
-        "end": _minutes(_end_s(result)),
+        "end": minutes(_end_s(result)),
         "flags": [
             {"x": flag.minute, "mark": flag.mark.value, "label": flag.label, "texts": list(flag.texts)}
             for flag in flags(result)
         ],
-        "failed": sorted({_minutes(look.at_s) for look in result.analysis if look.verdict is Verdict.FAIL}),
+        "failed": sorted({minutes(look.at_s) for look in result.analysis if look.verdict is Verdict.FAIL}),
         "plots": [
             {
                 "id": plot.id,
@@ -116,6 +80,7 @@ def document(result: Result) -> dict[str, Any]:
                 "stepped": plot.stepped,
                 "zero": plot.zero,
                 "failed": list(plot.failed),
+                "span": list(plot.span) if plot.span else None,
             }
             for plot in plots(result)
         ],
@@ -139,7 +104,7 @@ def flags(result: Result) -> list[Flag]:
     for (at_s, mark), group in groupby(ordered, key=lambda marker: (marker.at_s, marker.mark)):
         together = list(group)
         labels = ", ".join(dict.fromkeys(label(marker) for marker in together))
-        found.append(Flag(_minutes(at_s), mark, labels, [marker.text for marker in together]))
+        found.append(Flag(minutes(at_s), mark, labels, [marker.text for marker in together]))
     return found
 
 
@@ -168,43 +133,64 @@ def _metrics(result: Result) -> list[str]:
 
 
 def _share(result: Result) -> Plot:
-    end_s = _end_s(result)
-    planned: Points = ()
-    if result.exposed_at_s is not None:
-        planned = tuple((result.exposed_at_s + at_s, share) for at_s, share in result.plan)
-    times = sorted({at_s for at_s, _ in (*result.series.share, *planned) if at_s <= end_s} | {end_s})
+    end_s, copied = _end_s(result), result.series.copied
+    planned = _planned(result, end_s)
+    known = (*result.series.share, *planned, *copied)
+    times = sorted({at_s for at_s, _ in known if at_s <= end_s} | {end_s})
     lines = [Line("candidate", "candidate", [_held(result.series.share, at_s) for at_s in times])]
     if planned:
-        lines.append(Line("planned", "planned", [_held(planned, at_s) or 0.0 for at_s in times]))
+        lines.append(Line("planned", "planned", [_held(planned, at_s, 0.0) for at_s in times]))
+    if copied:
+        lines.append(Line("copied to it", "shadow", [_held(copied, at_s, 0.0) for at_s in times]))
+    at_most = f"The candidate had at most {words.share(result.candidate_share_max)} of traffic"
+    at_end = words.share(result.ended_on.get(Role.CANDIDATE, 0) / 10_000)
+    copies = f"; at most {words.share(max(share for _, share in copied))} was copied to it" if copied else ""
     return Plot(
         id="share",
         metric="candidate_share_max",
         title="Share of traffic on candidate",
         about="weights in force; dotted: foreseen by the policy",
         unit="share",
-        minutes=[_minutes(at_s) for at_s in times],
+        minutes=[minutes(at_s) for at_s in times],
         lines=lines,
         stepped=True,
         zero=True,
         failed=[],
-        summary=(
-            f"The candidate had at most {words.share(result.candidate_share_max)} of traffic and "
-            f"{words.share(result.ended_on.get(Role.CANDIDATE, 0) / 10_000)} at the end."
-        ),
+        summary=f"{at_most} and {at_end} at the end{copies}.",
     )
 
 
-def _held(points: Points, at_s: float) -> float | None:
+def _planned(result: Result, end_s: float) -> Foreseen:
+    """The weights foreseen, from each candidate's first request on; the plan of a rollout ends with it."""
+    if not result.several:
+        exposed_s = result.exposed_at_s
+        return () if exposed_s is None else tuple((exposed_s + at_s, share) for at_s, share in result.plan)
+    points: list[tuple[float, float | None]] = []
+    passages = [passage for passage in result.rollouts if passage.number]
+    for passage, until_s in zip(passages, [*(each.began_s for each in passages[1:]), end_s], strict=True):
+        from_s, over_s = passage.began_s, passage.decided_s if not passage.promoted else passage.undone_s
+        over_s = until_s if over_s is None else over_s
+        first_s = next((at_s for at_s, share in result.series.share if share and from_s <= at_s < until_s), None)
+        points.append((from_s, 0.0))
+        if first_s is not None:
+            points += [(first_s + at_s, share) for at_s, share in result.plan if first_s + at_s < over_s]
+        points.append((over_s, None))
+    return tuple(points)
+
+
+def _held(points: Foreseen, at_s: float, before: float | None = None) -> float | None:
+    """The value in force at an instant."""
     index = bisect_right(points, at_s, key=lambda point: point[0]) - 1
-    return points[index][1] if index >= 0 else None
+    return points[index][1] if index >= 0 else before
 
 
 def _metric(result: Result, name: str) -> Plot:
     series = result.series
     metric = METRICS.get(name)
-    arms = series.arms or ARMS
-    lines = [Line(role.value, role.value, _short(_drawn(result, role, name), len(series.at_s))) for role in arms]
-    rules = [tally.rule for tally in result.tallies if tally.metric == name and words.parts(tally.rule)]
+    arms = _arms_of(result, name)
+    lines = [Line(role.value, role.value, short(_drawn(result, role, name), len(series.at_s))) for role in arms]
+    judged = [tally.rule for tally in result.tallies if tally.metric == name and words.parts(tally.rule)]
+    rules = list(dict.fromkeys(judged))
     lines += [Line(f"bound: {rule}", "bound", _bound(result, rule)) for rule in rules]
     failed = [look for look in result.analysis if look.metric == name and look.verdict is Verdict.FAIL]
     return Plot(
@@ -213,19 +199,27 @@ def _metric(result: Result, name: str) -> Plot:
         title=TITLES.get(name, _title(name)),
         about=metric.about if metric else "",
         unit=_unit(name),
-        minutes=[_minutes(at_s) for at_s in series.at_s],
+        minutes=[minutes(at_s) for at_s in series.at_s],
         lines=lines,
         stepped=False,
         zero=metric is None or metric.kind not in QUALITY,
-        failed=sorted({_minutes(look.at_s) for look in failed}),
+        failed=sorted({minutes(look.at_s) for look in failed}),
         summary=_summary(result, name, failed),
     )
+
+
+def _arms_of(result: Result, name: str) -> Sequence[Role]:
+    """Both arms, and those beside them; a candidate that answers copies alone has no curve of its own."""
+    arms = list(result.series.arms or ARMS)
+    if Role.SHADOW in arms and not any(value is not None for value in _drawn(result, Role.CANDIDATE, name)):
+        arms.remove(Role.CANDIDATE)
+    return arms
 
 
 def _drawn(result: Result, role: Role, name: str) -> Values:
     """An arm's figures, without those of too few answers."""
     arm = result.series.arms[role]
-    values = arm.get(name, ())
+    values = arm.get(name) or [None] * len(result.series.at_s)
     metric = METRICS.get(name)
     if metric is None or metric.kind not in {Kind.LATENCY, Kind.ERRORS}:
         return values
@@ -250,14 +244,7 @@ def _unit(name: str) -> str:
 
 def _bound(result: Result, rule: str) -> Values:
     at = dict(result.series.bounds.get(rule, ()))
-    return _short([at.get(at_s) for at_s in result.series.at_s], len(result.series.at_s))
-
-
-def _short(values: Values, length: int) -> Values:
-    """Six digits are more than any plot shows."""
-    if not values:
-        return [None] * length
-    return [None if value is None else float(f"{value:.6g}") for value in values]
+    return short([at.get(at_s) for at_s in result.series.at_s], len(result.series.at_s))
 
 
 def _summary(result: Result, name: str, failed: Sequence[Look]) -> str:
@@ -276,7 +263,3 @@ def _summary(result: Result, name: str, failed: Sequence[Look]) -> str:
 def _end_s(result: Result) -> float:
     """Where the time axis ends."""
     return max(0.0, result.simulated_s - (result.traffic_from_s or 0.0))
-
-
-def _minutes(seconds: float) -> float:
-    return round(seconds / 60, 4)

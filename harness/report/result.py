@@ -9,6 +9,7 @@ from harness.domain.analysis import Verdict
 from harness.domain.event import ArmTotals
 from harness.domain.model import Role
 from harness.domain.scenario import Scenario
+from harness.report.lifecycle import Alarm, Approval, Check, Passage, Retraining, Trial, Undelivered
 
 UNFINISHED = "unfinished"
 """Stands where an outcome would, for a log that stops before its run ended."""
@@ -64,11 +65,20 @@ class Look:
     failures: int
     weight: int
     """Of the candidate, at that instant."""
+    rollout: int = 1
+    """Number of the rollout."""
+    step: int | None = None
+    """None: of the analysis in the background; >= 0: of that step's own; < 0: of a monitor, -1 - its number."""
+
+    @property
+    def scope(self) -> tuple[int, int | None]:
+        """The analysis that it is a look of."""
+        return self.rollout, self.step
 
 
 @dataclass(frozen=True, slots=True)
 class RuleTally:
-    """All looks at one rule."""
+    """All looks at one rule by one analysis."""
 
     rule: str
     metric: str
@@ -78,6 +88,8 @@ class RuleTally:
     errors: int
     shown: Look
     """The look whose figures stand for the rule: the last that failed; else the last that had both; else the last."""
+    by: str = ""
+    """Which analysis, where it is not the one in the background of the only rollout."""
 
     @property
     def looks(self) -> int:
@@ -107,6 +119,10 @@ class Mark(StrEnum):
     FAULT_ENDED = "fault_ended"
     REPLICA = "replica"
     HELD = "held"
+    APPROVAL = "approval"
+    ALARM = "alarm"
+    RETRAINING = "retraining"
+    ROLLOUT = "rollout"
     DECISION = "decision"
 
 
@@ -135,7 +151,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One of the two models, as trained or brought."""
+    """A model, as trained or brought; its role is the one it came in."""
 
     role: Role
     source: str
@@ -144,6 +160,8 @@ class Model:
     digest: str
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     """On the held-out rows."""
+    revision: str = ""
+    """In the registry; empty where it never came there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +210,9 @@ class Series:
     arms: Mapping[Role, Mapping[str, tuple[float | None, ...]]] = field(default_factory=dict)
     """By role and name: the figures, and ``weight requests failed labelled``."""
     share: Points = ()
-    """The candidate's weight from each instant on, in 0..1."""
+    """The candidate's weight from each instant on, in 0..1; of the candidate of the time, where there were several."""
+    copied: Points = ()
+    """The share of stable's requests that was copied to the candidate, from each instant on; empty where none was."""
     bounds: Mapping[str, Points] = field(default_factory=dict)
     """By rule: the bound that each look was judged by."""
 
@@ -253,12 +273,21 @@ class Result:
     """None: the log stops before the end."""
     reason: str
     passed: bool
-    """Whether it ended as the scenario expected; without expectations: whether the candidate was promoted."""
+    """Whether it ended as the scenario expected; without expectations: promoted, or kept stable as planned."""
     expectations: tuple[Expectation, ...]
     gates: tuple[Gate, ...]
     analysis: tuple[Look, ...]
     because: tuple[Look, ...]
-    """The looks that the decision rests on."""
+    """The looks that the last decision rests on."""
+    rollouts: tuple[Passage, ...]
+    """In their order; empty where no traffic began."""
+    checks: tuple[Check, ...]
+    approvals: tuple[Approval, ...]
+    trials: tuple[Trial, ...]
+    """A/B tests, in their order."""
+    alarms: tuple[Alarm, ...]
+    retrainings: tuple[Retraining, ...]
+    undelivered: tuple[Undelivered, ...]
     tallies: tuple[RuleTally, ...]
     held: tuple[str, ...]
     """Why steps were held."""
@@ -277,7 +306,7 @@ class Result:
     traffic_from_s: float | None
     """When traffic began, since the run began."""
     exposed_at_s: float | None
-    """When the candidate got its first user request, since traffic began; None: it never got one."""
+    """When the (last) candidate got its first user request, since traffic began; None: it never got one."""
     decided_at_s: float | None
     """Since traffic began."""
     detected_after_s: float | None
@@ -322,3 +351,13 @@ class Result:
     def unmet(self) -> Sequence[Expectation]:
         """The expectations that did not hold."""
         return [expectation for expectation in self.expectations if not expectation.passed]
+
+    @property
+    def rollout(self) -> Passage | None:
+        """The last rollout."""
+        return self.rollouts[-1] if self.rollouts else None
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more to tell than one rollout to its decision."""
+        return len(self.rollouts) > 1 or any(passage.undone for passage in self.rollouts)

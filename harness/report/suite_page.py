@@ -49,6 +49,8 @@ def render(
         not_run=[*((path, REAL_CLOCK) for path in skipped), *((path, NOT_REACHED) for path in unreached)],
         requests=sum(result.candidate_requests or 0 for result in ran),
         bad=sum(result.bad_responses or 0 for result in ran),
+        exposed=sum(result.users_exposed or 0 for result in ran),
+        harmed=sum(result.users_harmed or 0 for result in ran),
         wall_s=sum(result.wall_s for result in ran),
         simulated_s=sum(result.simulated_s for result in ran),
         began=min((result.started for result in ran if result.started), default=""),

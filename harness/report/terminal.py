@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from harness.domain.analysis import Verdict
 from harness.domain.model import Role
+from harness.report import chapters
 from harness.report import text as words
 from harness.report.result import DRIFTED, Actual, Expectation, Input, Result, RuleTally, Unstarted
 from harness.report.why import why
@@ -25,12 +26,15 @@ WIDE: Final = 90
 NARROW: Final = 70
 """Below so many columns, tables keep only what decides."""
 MOST_DRIFTED: Final = 5
+UNBROKEN: Final = 24
+"""Letters that a cell of a table may have and stays on its line."""
 FAILING: Final = 0.01
 """Where so many of stable's requests fail, it is not the candidate alone that is wrong."""
 
 BLANKS: Final = re.compile(r"[ \t]+$", re.MULTILINE)
 
 PASSED, NOT_PASSED = "passed", "not passed"
+TONES: Final = {True: "green", False: "red", None: ""}
 STYLES: Final[Mapping[Verdict, str]] = {
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
@@ -105,6 +109,7 @@ def show(
 
 def _full(result: Result, width: int, *, verbose: bool) -> Group:
     blocks = [_head(result), _cost(result), *_expectations(result)]
+    blocks += [_chapter(chapter, width) for chapter in chapters.first(result) if not chapter.detail]
     if result.gates:
         blocks.append(_gates(result))
     if result.tallies:
@@ -115,6 +120,7 @@ def _full(result: Result, width: int, *, verbose: bool) -> Group:
     answers = [column for column in result.predictions.values() if column.most >= DRIFTED]
     if answers:
         blocks.append(_predictions(answers))
+    blocks += [_chapter(chapter, width) for chapter in chapters.then(result)]
     if verbose:
         blocks.append(_diary(result))
     return Group(*blocks)
@@ -159,7 +165,7 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
     if result.candidate_requests and result.bad_responses is not None:
         bad = f"{words.share(result.bad_responses / result.candidate_requests)} of them {bad}"
     yield "its bad answers", words.count(result.bad_responses), bad
-    yield "failed requests", words.count(result.failed_requests), "of both arms"
+    yield "failed requests", words.count(result.failed_requests), "of all that users sent"
     if result.users_exposed is not None:
         harmed = f"{words.count(result.users_harmed)} of them got a failure, or a wrong answer for a right one"
         yield "users exposed", words.count(result.users_exposed), harmed if result.users_exposed else ""
@@ -167,14 +173,16 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
     failing = stable.figures.get("error_rate") if stable else None
     if failing is not None and failing >= FAILING:
         yield "stable's own error rate", words.share(failing), "too few servers for this traffic? `harness check` tells"
-    if result.outcome == "rolled_back":
+    if result.outcome == "rolled_back" and result.because:
         yield "detected after", words.span(result.detected_after_s), "from its first request to the deciding look"
     yield "simulated", words.span(result.simulated_s), f"in {words.span(result.wall_s)}"
 
 
 def _expectations(result: Result) -> Iterator[RenderableType]:
     if not result.expectations:
-        yield _titled("Expectations", Text("none stated; a promotion was taken for expected", style="dim"))
+        yield _titled(
+            "Expectations", Text("none stated; a promotion, or an end as planned, was taken for expected", style="dim")
+        )
         return
     lines = Text("\n").join(_expectation(expectation) for expectation in result.expectations)
     yield _titled("Expectations", lines)
@@ -205,6 +213,39 @@ def _actual(metric: str, value: Actual) -> str:
     return words.figure(metric, value)
 
 
+def _chapter(chapter: chapters.Chapter, width: int) -> RenderableType:
+    """A table; where the terminal is too narrow for one, a paragraph for each of its lines."""
+    note = [Text(chapter.note, style="dim")] if chapter.note else []
+    if width < NARROW and len(chapter.columns) > 3:
+        lines = [_paragraph(chapter.columns, line) for line in chapter.lines]
+        return _titled(chapter.title, Group(*lines, *note))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.show_header = any(chapter.columns)
+    whole = _whole(chapter, width)
+    for index, name in enumerate(chapter.columns):
+        justify: JustifyMethod = "right" if index in chapter.figures else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=index in whole)
+    for line in chapter.lines:
+        table.add_row(*(Text(cell) for cell in line.cells), style=TONES[line.passed])
+    return _titled(chapter.title, Group(table, *note))
+
+
+def _whole(chapter: chapters.Chapter, width: int) -> set[int]:
+    """The columns whose cells are not broken: the narrow ones, if that leaves room for the others."""
+    widest = [
+        max(len(cell) for cell in (name, *(line.cells[index] for line in chapter.lines)))
+        for index, name in enumerate(chapter.columns)
+    ]
+    narrow = {index for index, wide in enumerate(widest) if wide <= UNBROKEN}
+    room = width - sum(widest[index] + 2 for index in narrow)
+    return narrow if room >= UNBROKEN * (len(widest) - len(narrow)) else set()
+
+
+def _paragraph(columns: Sequence[str], line: chapters.Line) -> Text:
+    said = [f"{name} {cell}".strip() for name, cell in zip(columns, line.cells, strict=True) if cell != chapters.NONE]
+    return Text(", ".join(said), style=TONES[line.passed])
+
+
 def _gates(result: Result) -> RenderableType:
     table = _table("gate", "value", "stable", "")
     for gate in result.gates:
@@ -224,7 +265,7 @@ def _rules(result: Result, width: int) -> RenderableType:
     for tally in result.tallies:
         found = [_count(tally.inconclusive, "yellow")] * unsure + [_count(tally.errors, "magenta")] * errors
         table.add_row(
-            Text(tally.rule, overflow="fold"),
+            Text(f"{tally.rule} ({tally.by})" if tally.by else tally.rule, overflow="fold"),
             *([words.count(tally.looks)] if wide else []),
             words.count(tally.passed),
             _count(tally.failed, "bold red"),
@@ -292,13 +333,14 @@ def _suite(
     results: Sequence[Result | Unstarted], skipped: Sequence[str], unreached: Sequence[str], width: int
 ) -> RenderableType:
     wide = width >= NARROW
-    table = _table("", "scenario", "outcome", *(("detected after", "bad answers", "took") if wide else ()), left=3)
+    figures = ("detected after", "bad answers", "users harmed", "took") if wide else ()
+    table = _table("", "scenario", "outcome", *figures, left=3)
     for result in results:
         mark = Text("✓", "green") if result.passed else Text("✗", "bold red")
-        table.add_row(mark, Text(result.name, overflow="fold"), *_came_to(result)[: 4 if wide else 1])
+        table.add_row(mark, Text(result.name, overflow="fold"), *_came_to(result)[: 5 if wide else 1])
     for path in (*skipped, *unreached):
         row = ("", Text(path, style="dim", overflow="fold"), Text("skipped", style="dim"))
-        table.add_row(*row, *(("", "", "") if wide else ()))
+        table.add_row(*row, *(("", "", "", "") if wide else ()))
     passed, total = sum(result.passed for result in results), len(results) + len(unreached)
     counted = Text(f"{passed} of {words.plural(total, 'scenario')} passed", style="bold")
     if skipped:
@@ -313,9 +355,9 @@ def _suite(
 
 def _came_to(result: Result | Unstarted) -> tuple[str, ...]:
     if isinstance(result, Unstarted):
-        return (result.outcome, "–", "–", "–")
-    cost = (words.span(result.detected_after_s), words.count(result.bad_responses), words.span(result.wall_s))
-    return (result.outcome_text, *cost)
+        return (result.outcome, "–", "–", "–", "–")
+    harm = words.count(result.bad_responses), words.count(result.users_harmed)
+    return (result.outcome_text, words.span(result.detected_after_s), *harm, words.span(result.wall_s))
 
 
 def _wanting(result: Result | Unstarted) -> Iterator[Text]:

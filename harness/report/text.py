@@ -106,6 +106,30 @@ def figure(metric: str, value: float | str | None) -> str:
     return f"{number}/s" if unit is Unit.RATE else number
 
 
+def effect(metric: str, value: float | None, *, signed: bool = True) -> str:
+    """A difference of two figures of a metric; of shares, in percentage points.
+
+    >>> effect("success_rate", -0.0123), effect("mean", 0.004), effect("accuracy", None)
+    ('−1.23 points', '+4 ms', '–')
+    """
+    if value is None:
+        return "–"
+    known = METRICS.get(metric)
+    size = f"{abs(value) * 100:.3g} points" if known and known.unit is Unit.SHARE else figure(metric, abs(value))
+    return f"{'−' if value < 0 else '+'}{size}" if signed else size
+
+
+def probability(value: float | None) -> str:
+    """A p-value.
+
+    >>> probability(0.0312), probability(1e-9), probability(None)
+    ('0.031', 'below 0.0001', '–')
+    """
+    if value is None:
+        return "–"
+    return "below 0.0001" if value < 0.0001 else f"{value:.2g}"
+
+
 def figures(values: Mapping[str, float | str | None]) -> str:
     """Several metrics in one line.
 

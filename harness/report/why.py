@@ -1,21 +1,29 @@
 """Why a run ended as it did, in one sentence."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from harness.domain.analysis import Verdict
 from harness.domain.model import Role
+from harness.report import endings
 from harness.report import text as words
-from harness.report.result import UNFINISHED, Gate, Look, Result
+from harness.report.result import UNFINISHED, Gate, Look, Result, RuleTally
 
 BEYOND: Final[Mapping[str, str]] = {"<": "not below", "<=": "above", ">": "not above", ">=": "below"}
 """How a figure lies to the bound of a rule that it fails."""
 
 
 def why(result: Result) -> str:
-    """One plain sentence: what became of the candidate, when, at what share of traffic, and on what evidence."""
-    say = SENTENCES.get(result.outcome or UNFINISHED)
-    return say(result) if say else f"{result.outcome_text.capitalize()}: {_clause(result.reason)}."
+    """One plain sentence: what became of the candidate, when, at what share of traffic, and on what evidence.
+
+    Where a run had several rollouts, a second one says what became of those before.
+    """
+    said = endings.after_promotion(result)
+    if said is None:
+        say = SENTENCES.get(result.outcome or UNFINISHED)
+        said = say(result) if say else f"{result.outcome_text.capitalize()}: {_clause(result.reason)}."
+    return said + endings.before(result)
 
 
 def judged(look: Look) -> str:
@@ -48,20 +56,30 @@ def _clause(reason: str) -> str:
     return reason.strip().rstrip(".") or "no reason was given"
 
 
-def _evidence(result: Result) -> str:
+def evidence(result: Result) -> str:
     """The decisive looks, with how often their rule failed."""
     said = []
     for look in result.because[-1:]:
-        tally = next(tally for tally in result.tallies if tally.rule == look.rule)
+        tally = _tally_of(result, look)
         times = tally.errors if look.verdict is Verdict.ERROR else tally.failed
         said.append(f"{judged(look)}, on {times} of {words.plural(tally.looks, 'look')}")
     return said[0] if said else _clause(result.reason)
 
 
+def _tally_of(result: Result, look: Look) -> RuleTally:
+    """All looks at the same rule by the same analysis."""
+    return next(t for t in result.tallies if t.rule == look.rule and t.shown.scope == look.scope)
+
+
 def _after_exposure(result: Result) -> str:
     if result.exposed_at_s is None or result.decided_at_s is None:
         return "before it got a request"
-    return f"{words.span(result.decided_at_s - result.exposed_at_s)} after its first request"
+    return f"{words.span(result.decided_at_s - result.exposed_at_s)} after its first {_met(result)}"
+
+
+def _met(result: Result) -> str:
+    """What the candidate got: requests of users, or copies of them."""
+    return "copy" if result.candidate_requests == 0 and Role.SHADOW in result.totals else "request"
 
 
 def _at(result: Result) -> str:
@@ -78,24 +96,44 @@ def _and_traffic(result: Result) -> str:
 
 
 def _rolled_back(result: Result) -> str:
+    cause = (None if result.because else endings.by_person(result)) or evidence(result)
     if result.exposed_at_s is None:
-        return f"Rolled back before it got a request: {_evidence(result)}."
-    return f"Rolled back {_after_exposure(result)}, {_at(result)}: {_evidence(result)}."
+        return f"Rolled back before it got a request: {cause}."
+    at = "on copies alone" if _met(result) == "copy" else _at(result)
+    return f"Rolled back {_after_exposure(result)}, {at}: {cause}."
 
 
 def _promoted(result: Result) -> str:
     took = ""
     if result.exposed_at_s is not None and result.decided_at_s is not None:
-        took = f" {words.span(result.decided_at_s - result.exposed_at_s)} after its first request"
-    if not result.analysis:
-        return f"Promoted{took}: every step was passed; no rule watched it."
-    looks, rules = len({look.at_s for look in result.analysis}), len(result.tallies)
-    failed = sum(tally.failed for tally in result.tallies)
-    found = [f"{failed:,} failed, within the limits" if failed else "none failed"]
-    found += [f"{n:,} inconclusive" for n in (sum(tally.inconclusive for tally in result.tallies),) if n]
-    found += [f"{n:,} could not be measured" for n in (sum(tally.errors for tally in result.tallies),) if n]
-    by = f"{words.plural(looks, 'look')} by {words.plural(rules, 'rule')}"
-    return f"Promoted{took}: of {words.plural(len(result.analysis), 'verdict')} ({by}) {', '.join(found)}."
+        took = f" {_after_exposure(result)}"
+    last = result.rollout
+    what = f", the challenger {last.candidate} that was trained after an alarm," if last and last.challenger else ""
+    said = f"Promoted{what}{took}"
+    alarms = [alarm for alarm in result.alarms if last and alarm.rollout == last.number]
+    after = f"; since then {words.plural(len(alarms), 'alarm')}, of monitor {alarms[-1].monitor} last" if alarms else ""
+    if trial := endings.trial_of(result):
+        return f"{said}: the A/B test found the candidate better: {endings.tested(trial)}{after}."
+    if _met(result) == "copy":
+        said = f"{said}, with {endings.shadowed(result)}"
+    if result.reason.startswith("promoted by "):
+        said = f"{said}, by order of {result.reason.removeprefix('promoted by ')}"
+    return f"{said}: {_verdicts(result)}{after}."
+
+
+def _verdicts(result: Result) -> str:
+    """How the looks of the last rollout came out; those of monitors come after it."""
+    number = result.rollout.number if result.rollout else 1
+    looks = [look for look in result.analysis if look.rollout == number and (look.step is None or look.step >= 0)]
+    if not looks:
+        return "every step was passed; no rule watched it"
+    tally = Counter(look.verdict for look in looks)
+    found = [f"{tally[Verdict.FAIL]:,} failed, within the limits" if tally[Verdict.FAIL] else "none failed"]
+    found += [f"{n:,} inconclusive" for n in (tally[Verdict.INCONCLUSIVE],) if n]
+    found += [f"{n:,} could not be measured" for n in (tally[Verdict.ERROR],) if n]
+    times, rules = len({look.at_s for look in looks}), len({(look.rule, look.scope) for look in looks})
+    by = f"{words.plural(times, 'look')} by {words.plural(rules, 'rule')}"
+    return f"of {words.plural(len(looks), 'verdict')} ({by}) {', '.join(found)}"
 
 
 def _rejected(result: Result) -> str:
@@ -107,16 +145,21 @@ def _rejected(result: Result) -> str:
 
 
 def _paused(result: Result) -> str:
-    reason = result.held[-1] if result.held else result.reason
+    reason = endings.by_person(result) or (result.held[-1] if result.held else result.reason)
     return f"Paused {_at(result)} when the horizon of {words.span(result.horizon_s)} came: {_clause(reason)}."
 
 
 def _kept_stable(result: Result) -> str:
-    return f"Ended as planned with all traffic on stable: {_clause(result.reason)}."
+    told = endings.kept_stable(result)
+    return told or f"Ended as planned with all traffic on stable: {_clause(result.reason)}."
 
 
 def _aborted(result: Result) -> str:
+    if result.rollout and result.rollout.superseded:
+        return f"Given up {_when(result)}, {result.rollout.reason}: {_and_traffic(result).lower()}."
     by = f" by {result.interrupted_by}" if result.interrupted_by else ""
+    if not by and result.reason.startswith("aborted by "):
+        by = result.reason.removeprefix("aborted")
     return f"Aborted{by} {_when(result)}: {_and_traffic(result).lower()}."
 
 

@@ -17,7 +17,9 @@ class Catalog:
     algorithms: Collection[str]
     strategies: Collection[str]
     backends: Mapping[str, Collection[str]]
-    """By kind: registry, tracker, serving, metrics."""
+    """By kind: registry, tracker, serving, metrics, notifier."""
+    stages: Collection[str] = ()
+    """Those that other packages bring."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """What an algorithm is for; one that is not told here is for any."""
     parameters: Callable[[str], Collection[str]] | None = None

@@ -13,7 +13,7 @@ from harness.backends.uri import split
 from harness.domain.model import ARMS, Role, Task
 from harness.domain.quantity import duration_ns
 from harness.domain.service import Service
-from harness.domain.units import HOUR
+from harness.domain.units import HOUR, MINUTE
 from harness.scenario.catalog import Catalog
 from harness.scenario.files import TABLES, header, resolved
 from harness.scenario.nodes import Items, Keys, Node, Scalar
@@ -44,6 +44,12 @@ class Context:
     replicas: Mapping[Role, int] = field(default_factory=dict)
     keepers: Mapping[str, str] = field(default_factory=dict)
     """The registry and the tracker, by their words: one of them may be asked for a model by URI."""
+    mirrored: bool = False
+    """Whether requests are copied to the candidate."""
+    walks: bool = False
+    """Whether rows are in order of time, and labels come."""
+    headers: frozenset[str] = frozenset()
+    """Names of the headers that classes of requests carry, in small letters."""
     quality_rule: str = ""
     """Path of the first rule, of analysis or expectation, that rests on true answers."""
 
@@ -63,7 +69,7 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
         catalog=catalog,
         folder=folder,
         horizon_ns=_duration(_at(root, "horizon"), 4 * HOUR),
-        policy_ns=sum(_duration(_at(step, "pause"), 0) for step in _items(_at(root, "rollout", "steps"))),
+        policy_ns=_policy_ns(_at(root, "rollout")),
         models_ns=sum(_duration(_at(root, "model", role, "duration"), 0) for role in ARMS),
         task=_task(data),
         labels=_at(root, "labels") is not None,
@@ -73,8 +79,38 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
         target=target.text if isinstance(target, Scalar) else None,
         replicas={role: _replicas(root, role) for role in ARMS},
         keepers={kind: _word(_at(root, "backends", kind)) for kind in ("registry", "tracker")},
+        mirrored=_mirrored(_at(root, "rollout")),
+        walks=_given(_at(data, "walk")) and _given(_at(root, "labels")),
+        headers=_headers(root),
         quality_rule=next(_quality_rules(root), ""),
     )
+
+
+def _policy_ns(rollout: Node | None) -> int:
+    """How long the policy takes by the clock, whatever its strategy; an A/B test may be decided sooner."""
+    steps = sum(_step_ns(step) for step in _items(_at(rollout, "steps")))
+    preview = _duration(_at(rollout, "preview", "wait"), 0) + _analysis_ns(_at(rollout, "preview", "analyze"))
+    whole = _duration(_at(rollout, "for"), 0) + _duration(_at(rollout, "at_most"), 0)
+    return steps + preview + whole + _analysis_ns(_at(rollout, "after"))
+
+
+def _step_ns(step: Node) -> int:
+    return _duration(_at(step, "pause"), 0) + _analysis_ns(_at(step, "analyze"))
+
+
+def _analysis_ns(node: Node | None) -> int:
+    looks = _at(node, "looks")
+    count = looks.value if isinstance(looks, Scalar) and isinstance(looks.value, int) else 0
+    return count * _duration(_at(node, "every"), MINUTE) if node is not None else 0
+
+
+def _mirrored(rollout: Node | None) -> bool:
+    return _given(_at(rollout, "mirror")) or any(_given(_at(step, "mirror")) for step in _items(_at(rollout, "steps")))
+
+
+def _headers(root: Node) -> frozenset[str]:
+    found = [_at(kind, "headers") for kind in _items(_at(root, "traffic", "classes"))]
+    return frozenset(name.lower() for node in found if isinstance(node, Keys) for name in node.entries)
 
 
 def _at(node: Node | None, *keys: str) -> Node | None:

@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.backends.uri import is_uri
-from harness.domain.analysis import AnalysisPolicy, NoData
 from harness.domain.fault import (
     CorruptTraining,
     Crash,
@@ -13,12 +13,14 @@ from harness.domain.fault import (
     Errors,
     Fault,
     LabelDrift,
+    Lost,
     Missing,
     Scale,
     Shift,
     StaleTraining,
     Swap,
 )
+from harness.domain.lifecycle import ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import (
     ArtifactPlan,
     DataPlan,
@@ -31,23 +33,16 @@ from harness.domain.model import (
     TrainPlan,
     UriPlan,
 )
-from harness.domain.rollout import Pause, RolloutPolicy, SetWeight, Step
+from harness.domain.rollout import Order
 from harness.domain.scenario import Backends, Clock, Scenario
 from harness.domain.service import Balancing, Exponential, Fixed, Lognormal, Service, ServiceTime
-from harness.domain.traffic import Knots, Labels, Process, Trace, Traffic, Wave
+from harness.domain.traffic import Knots, Labels, Process, RequestClass, Shares, Trace, Traffic, Wave
 from harness.domain.units import SECOND
-from harness.scenario.document import (
-    AnalysisInput,
-    DataInput,
-    Document,
-    ModelInput,
-    RolloutInput,
-    SourceInput,
-    StepInput,
-)
+from harness.scenario.document import Document
 from harness.scenario.environment import (
     ArmServiceInput,
     BurstsInput,
+    ClassInput,
     DriftInput,
     FaultInput,
     LabelsInput,
@@ -58,13 +53,24 @@ from harness.scenario.environment import (
     TrafficInput,
 )
 from harness.scenario.files import PICKLES
+from harness.scenario.inputs import given
+from harness.scenario.lifecycle import StagingInput, SuccessorInput
+from harness.scenario.models import DataInput, ModelInput, SourceInput
+from harness.scenario.policies import aftercare_of, rollout_of
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class FaultTexts:
+    """What is injected, each in one line as the user wrote it."""
+
+    inject: tuple[str, ...] = ()
+    staging: tuple[str, ...] = ()
+    successors: tuple[tuple[str, ...], ...] = ()
 
 
 def scenario_of(
     document: Document,
-    faults: tuple[str, ...],
+    told: FaultTexts,
     path: str,
     text: str,
     overrides: tuple[str, ...],
@@ -84,12 +90,21 @@ def scenario_of(
         service=_services(document.service),
         traffic=_traffic(document.traffic),
         labels=Labels(labels.delay, labels.share) if labels else None,
-        rollout=_rollout(document.rollout),
-        faults=tuple(_fault(fault, told) for fault, told in zip(document.inject, faults, strict=True)),
+        rollout=rollout_of(document.rollout),
+        faults=_faults(document.inject, told.inject),
         expect=tuple(document.expect),
         path=path,
         text=text,
         overrides=overrides,
+        staging=_staging(document.staging, told.staging) if document.staging else None,
+        orders=tuple(ScriptedOrder(said.at, Order(said.decision), said.by) for said in document.approvals),
+        successors=tuple(
+            _successor(number, successor, texts)
+            for number, (successor, texts) in enumerate(zip(document.successors, told.successors, strict=True), start=2)
+        ),
+        aftercare=aftercare_of(document.monitoring) if document.monitoring else None,
+        stages=tuple(document.stages),
+        notify=tuple(document.notify),
     )
 
 
@@ -116,9 +131,9 @@ def _source(source: SourceInput) -> ModelSource:
     if source.registered is not None:
         return RegisteredPlan(source.registered, source.duration)
     if source.predictions is not None:
-        key, column = _given(source.key), _given(source.column)
+        key, column = given(source.key), given(source.column)
         return PredictionsPlan(source.predictions, key, column, source.score, source.duration)
-    return TrainPlan(_given(source.algorithm), source.params or {}, source.duration)
+    return TrainPlan(given(source.algorithm), source.params or {}, source.duration)
 
 
 def _keys(model: ModelInput) -> tuple[str, ...]:
@@ -165,10 +180,25 @@ def _service_time(time: ServiceTimeInput) -> ServiceTime:
         return Lognormal(time.lognormal.median / SECOND, time.lognormal.p99 / SECOND)
     if time.exponential is not None:
         return Exponential(time.exponential.mean / SECOND)
-    return Fixed(_given(time.constant) / SECOND)
+    return Fixed(given(time.constant) / SECOND)
 
 
 def _traffic(traffic: TrafficInput) -> Traffic:
+    names = [kind.name for kind in traffic.classes]
+    return replace(
+        _arrivals(traffic),
+        users=traffic.users,
+        classes=tuple(_class(kind) for kind in traffic.classes),
+        schedule=tuple(Shares(mix.at, tuple(mix.shares.get(name, 0.0) for name in names)) for mix in traffic.schedule),
+    )
+
+
+def _class(kind: ClassInput) -> RequestClass:
+    column, values = next(iter(kind.rows.items())) if kind.rows else (None, ())
+    return RequestClass(kind.name, kind.share, kind.service, column, tuple(values), tuple(kind.headers.items()))
+
+
+def _arrivals(traffic: TrafficInput) -> Traffic:
     if traffic.constant is not None:
         return Traffic("constant", Process.CONSTANT, _level(traffic.constant))
     if traffic.trace is not None:
@@ -186,7 +216,7 @@ def _curve(traffic: TrafficInput) -> Knots | Wave:
         return _stairs(traffic.steps)
     if traffic.bursts is not None:
         return _bursts(traffic.bursts)
-    daily = _given(traffic.daily)
+    daily = given(traffic.daily)
     return Wave(daily.low, daily.high, daily.period, phase_ns=daily.start_at - daily.peak_at)
 
 
@@ -225,35 +255,30 @@ def _bursts(bursts: BurstsInput) -> Knots:
     return Knots((0, begins, begins, bursts.every), rates, repeat_ns=bursts.every)
 
 
-# --- the rollout ------------------------------------------------------------------------------------------------------
+# --- what is around the rollout ---------------------------------------------------------------------------------------
 
 
-def _rollout(rollout: RolloutInput) -> RolloutPolicy:
-    return RolloutPolicy(
-        strategy=rollout.strategy,
-        steps=tuple(_step(step) for step in rollout.steps),
-        analysis=_analysis(rollout.analysis) if rollout.analysis else None,
-        ready_within_ns=rollout.ready_within,
+def _staging(staging: StagingInput, told: Sequence[str]) -> StagingPlan:
+    return StagingPlan(
+        replicas=staging.replicas,
+        golden_rows=staging.golden_rows,
+        rate_per_s=staging.rate,
+        duration_ns=staging.duration,
+        min_grade=staging.min_grade,
+        faults=_faults(staging.inject, told),
     )
 
 
-def _step(step: StepInput) -> Step:
-    return SetWeight(step.weight) if step.weight is not None else Pause(_given(step.pause))
-
-
-def _analysis(analysis: AnalysisInput) -> AnalysisPolicy:
-    return AnalysisPolicy(
-        rules=tuple(analysis.rules),
-        every_ns=analysis.every,
-        window_ns=analysis.window or analysis.every,
-        min_requests=analysis.min_requests,
-        failure_limit=analysis.failure_limit,
-        error_limit=analysis.error_limit,
-        no_data=NoData(analysis.no_data),
-    )
+def _successor(number: int, successor: SuccessorInput, told: Sequence[str]) -> Successor:
+    name = successor.name or f"candidate {number}"
+    return Successor(successor.at, _source(successor.candidate), _faults(successor.inject, told), name)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
+
+
+def _faults(faults: Sequence[FaultInput], told: Sequence[str]) -> tuple[Fault, ...]:
+    return tuple(_fault(fault, text) for fault, text in zip(faults, told, strict=True))
 
 
 def _fault(fault: FaultInput, told: str) -> Fault:
@@ -265,14 +290,16 @@ def _effect(fault: FaultInput) -> Effect:
         return fault.latency
     if fault.errors is not None:
         return Errors(fault.errors)
+    if fault.lost is not None:
+        return Lost(fault.lost)
     if fault.crash is not None:
         return Crash(fault.crash)
     if fault.label_drift is not None:
         return LabelDrift(fault.label_drift)
     if fault.drift is not None:
         return _drift(fault.drift)
-    training = _given(fault.training)
-    return StaleTraining(training.stale) if training.stale is not None else CorruptTraining(_given(training.corrupt))
+    training = given(fault.training)
+    return StaleTraining(training.stale) if training.stale is not None else CorruptTraining(given(training.corrupt))
 
 
 def _drift(drift: DriftInput) -> Effect:
@@ -282,11 +309,5 @@ def _drift(drift: DriftInput) -> Effect:
         return Scale(drift.column, drift.scale)
     if drift.missing is not None:
         return Missing(drift.column, drift.missing)
-    first, second = _given(drift.swap)
+    first, second = given(drift.swap)
     return Swap(drift.column, first, second)
-
-
-def _given(value: T | None) -> T:
-    """The value of a key that must be there: where one of several is required, the others are not."""
-    assert value is not None
-    return value

@@ -1,6 +1,7 @@
 """The scenario file: servers, traffic, labels and faults."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final
 
@@ -22,13 +23,15 @@ from harness.scenario.quantities import (
     Instant,
     Latency,
     LongDuration,
+    NoShare,
     PositiveCount,
     Rate,
     ScaledRate,
     Servers,
     Share,
+    Users,
 )
-from harness.scenario.words import DataFile, Feature, Flag, Label, TraceFile, one_word
+from harness.scenario.words import DataFile, Feature, Flag, Label, Labels, Name, TraceFile, one_word
 from harness.traces import FORMATS, UNITS
 
 ON_ALL = "all"
@@ -186,6 +189,47 @@ class TraceInput(Input):
             yield At(("resolution",), ContradictionError("belongs to rate; without it every request has its own time"))
 
 
+class ClassInput(Input):
+    """A kind of requests."""
+
+    name: Name = Field(description="Its name.", examples=["interactive"])
+    share: NoShare = Field(description="Share of all requests, at the start.", examples=["90%"])
+    service: Factor = Field("x1", validate_default=True, description="Serving one takes so many times as long.")
+    rows: dict[str, Labels] | None = Field(
+        None,
+        description="They ask only rows with this value, or one of these, in a column.",
+        examples=[{"plan": "pro"}],
+    )
+    headers: dict[str, Label] = Field({}, description="Headers that they carry.", examples=[{"x-tier": "beta"}])
+
+    def contradictions(self, context: Context) -> Iterable[At]:
+        """Rows are chosen by one column."""
+        if self.rows is not None and len(self.rows) != 1:
+            yield At(("rows",), WrongValueError("one column with its value, or values: {plan: pro}"))
+
+
+class MixInput(Input):
+    """The shares of the classes from a time on."""
+
+    at: LongDuration = Field(description="When, from the start of traffic.", examples=["1h"])
+    shares: dict[str, NoShare] = Field(
+        description="Share of each class; those left out have none.", examples=[{"interactive": "60%", "batch": "40%"}]
+    )
+
+
+def _whole_classes(classes: list[ClassInput]) -> list[ClassInput]:
+    names = [kind.name for kind in classes]
+    refuse(
+        At((index, "name"), WrongValueError("another class has this name"))
+        for index, name in enumerate(names)
+        if name in names[:index]
+    )
+    total = sum(kind.share for kind in classes)
+    if classes and not math.isclose(total, 1.0, abs_tol=1e-9):
+        raise ContradictionError(f"have shares that sum to {total * 100:.4g}%; they sum to 100%")
+    return classes
+
+
 class TrafficInput(Input):
     """How requests arrive; all but `constant` and a trace's own times are Poisson, along their curve of rates."""
 
@@ -200,6 +244,42 @@ class TrafficInput(Input):
     daily: DailyInput | None = Field(None, description="A daily curve.")
     bursts: BurstsInput | None = Field(None, description="A steady rate with bursts.")
     trace: TraceInput | None = Field(None, description="What was recorded: a table of times, a web log, JSON lines.")
+    users: Users = Field(10_000, description="Each request comes from one of so many users, drawn alike.")
+    classes: Annotated[list[ClassInput], AfterValidator(_whole_classes)] = Field(
+        [], description="Kinds of requests, whose shares sum to 100%; default: all are alike."
+    )
+    schedule: list[MixInput] = Field([], description="How the shares of the classes change.")
+
+    def contradictions(self, context: Context) -> Iterable[At]:
+        """The schedule speaks of the classes, of all of them, and goes forward."""
+        names = [kind.name for kind in self.classes]
+        if self.schedule and not names:
+            yield At(("schedule",), ContradictionError("is of classes of requests; add traffic.classes"))
+            return
+        for index, mix in enumerate(self.schedule):
+            if index and mix.at <= self.schedule[index - 1].at:
+                before = duration_text(self.schedule[index - 1].at)
+                yield At(("schedule", index, "at"), WrongValueError(f"it lies after the one before, {before}"))
+            for name in mix.shares:
+                if name not in names:
+                    told = WrongValueError(f"no class has this name; {suggestion(name, names)}")
+                    yield At(("schedule", index, "shares", name), told)
+            total = sum(mix.shares.values())
+            if set(mix.shares) <= set(names) and not math.isclose(total, 1.0, abs_tol=1e-9):
+                summed = f"sum to {total * 100:.4g}%; they are shares of all requests, and sum to 100%"
+                yield At(("schedule", index, "shares"), ContradictionError(summed))
+        if context.columns is not None:
+            for index, kind in enumerate(self.classes):
+                yield from (
+                    At(
+                        ("classes", index, "rows", name),
+                        WrongValueError(f"the data set has no such column; {suggestion(name, context.columns)}"),
+                    )
+                    for name in kind.rows or {}
+                    if name not in context.columns
+                )
+        if context.task is None and any(kind.rows for kind in self.classes):
+            yield At(("classes",), ContradictionError("ask rows of a data set; add model.data, or leave rows out"))
 
 
 class LabelsInput(Input):
@@ -283,7 +363,7 @@ _SENSELESS: Final[Mapping[str, Mapping[str, str]]] = {
 class FaultInput(Input):
     """One thing that goes wrong."""
 
-    ONE_OF: ClassVar[tuple[str, ...]] = ("latency", "errors", "crash", "drift", "label_drift", "training")
+    ONE_OF: ClassVar[tuple[str, ...]] = ("latency", "errors", "lost", "crash", "drift", "label_drift", "training")
 
     at: Instant | None = Field(
         None, description="When it begins, from the start of traffic; default 0s.", examples=["10m"]
@@ -295,6 +375,9 @@ class FaultInput(Input):
     )
     latency: Latency | None = Field(None, description="Requests take longer: x1.8 or +50ms.", examples=["x1.8"])
     errors: Share | None = Field(None, description="This share of the requests fails.", examples=["5%"])
+    lost: Share | None = Field(
+        None, description="This share of the users who are sent to the arm never get there.", examples=["10%"]
+    )
     crash: PositiveCount | None = Field(None, description="So many replicas die and start anew.", examples=[1])
     drift: DriftInput | None = Field(None, description="A column of the requests drifts.")
     label_drift: Share | None = Field(None, description="This share of the true answers changes.", examples=["10%"])

@@ -6,13 +6,14 @@ path: "steps takes 3h ..."). A mapping tells all that is wrong with it at once, 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from harness.scenario.context import Context
 
+T = TypeVar("T")
 Loc = tuple[str | int, ...]
 
 
@@ -102,3 +103,9 @@ def _detail(at: At) -> InitErrorDetails:
 
 def _again(detail: ErrorDetails) -> InitErrorDetails:
     return InitErrorDetails(type=detail["type"], loc=detail["loc"], input=detail["input"], ctx=detail.get("ctx", {}))
+
+
+def given(value: T | None) -> T:
+    """The value of a key that must be there: where one of several is required, the others are not."""
+    assert value is not None
+    return value

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
@@ -17,7 +18,7 @@ from harness.domain.quantity import (
     SHARE_PATTERN,
 )
 from harness.domain.traffic import RateFactor
-from harness.domain.units import HOUR, SECOND, duration_text
+from harness.domain.units import HOUR, SECOND, WHOLE, duration_text
 from harness.scenario.context import Context
 from harness.scenario.inputs import WrongValueError
 
@@ -57,6 +58,8 @@ MOST_SEED: Final = 2**63 - 1
 Seed = Annotated[int, PlainValidator(_whole(0, MOST_SEED, "a seed")), _schema_whole(0, MOST_SEED)]
 Count = Annotated[int, PlainValidator(_whole(0, MOST, "this")), _schema_whole(0, MOST)]
 PositiveCount = Annotated[int, PlainValidator(_whole(1, MOST, "this")), _schema_whole(1, MOST)]
+MOST_USERS: Final = 50_000_000
+Users = Annotated[int, PlainValidator(_whole(1, MOST_USERS, "this")), _schema_whole(1, MOST_USERS)]
 Servers = Annotated[int, PlainValidator(_whole(1, MOST_REPLICAS, "this")), _schema_whole(1, MOST_REPLICAS)]
 
 
@@ -173,8 +176,110 @@ def _weight(value: Any) -> int:
 
 
 Share = Annotated[float, PlainValidator(_some_share), _SHARE_SCHEMA]
+NoShare = Annotated[float, PlainValidator(_share), _SHARE_SCHEMA]
+"""A share that may be none."""
 InnerShare = Annotated[float, PlainValidator(_inner_share), _SHARE_SCHEMA]
 Weight = Annotated[int, PlainValidator(_weight), _SHARE_SCHEMA]
+
+
+def _no_weight(value: Any) -> int:
+    """A weight that may be none."""
+    return round(_share(value) * WHOLE)
+
+
+def _inner_weight(value: Any) -> int:
+    weight = quantity.weight(_number_or_text(value))
+    if weight >= WHOLE:
+        raise WrongValueError("this share is below 100%: something must be left")
+    return weight
+
+
+NoWeight = Annotated[int, PlainValidator(_no_weight), _SHARE_SCHEMA]
+InnerWeight = Annotated[int, PlainValidator(_inner_weight), _SHARE_SCHEMA]
+
+UNTIL_APPROVED: Final = "until approved"
+FULL: Final = "full"
+
+
+def _pause(value: Any) -> int | str:
+    if value == UNTIL_APPROVED:
+        return UNTIL_APPROVED
+    try:
+        return _long(value)
+    except ValueError as error:
+        raise WrongValueError(f"{error}; or: {UNTIL_APPROVED}") from None
+
+
+def _scale(value: Any) -> int | str:
+    if value == FULL:
+        return FULL
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_REPLICAS:
+        raise WrongValueError(f"this is a whole number from 1 to {MOST_REPLICAS}, or: {FULL}")
+    return value
+
+
+def _replica_limit(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_REPLICAS:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(SHARE_PATTERN, value) and quantity.share(value) <= 1:
+        return value
+    raise WrongValueError("this is a number of replicas, such as 2, or a share of them, such as 25%")
+
+
+PauseLength = Annotated[
+    int | str,
+    PlainValidator(_pause),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"const": UNTIL_APPROVED}]}),
+]
+Scale = Annotated[
+    int | str,
+    PlainValidator(_scale),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_REPLICAS}, {"const": FULL}]}),
+]
+ReplicaLimit = Annotated[
+    str,
+    PlainValidator(_replica_limit),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MOST_REPLICAS},
+                {"type": "string", "pattern": SHARE_PATTERN},
+            ]
+        }
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The smallest difference worth finding, as it was written."""
+
+    value: float
+    """A share, or seconds."""
+    timed: bool
+
+
+def _effect(value: Any) -> Difference:
+    text = written(value)
+    if re.fullmatch(DURATION_PATTERN, text):
+        return Difference(_long(value) / SECOND, timed=True)
+    share = _some_share(value)
+    return Difference(share, timed=False)
+
+
+Effect = Annotated[
+    Difference,
+    PlainValidator(_effect),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": SHARE_PATTERN},
+                {"type": "string", "pattern": DURATION_PATTERN},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
 
 
 def _factor(value: Any) -> float:

@@ -10,7 +10,7 @@ from harness.domain.scenario import Scenario
 from harness.errors import Problem, ScenarioError
 from harness.scenario.catalog import Catalog
 from harness.scenario.context import context_of
-from harness.scenario.convert import scenario_of
+from harness.scenario.convert import FaultTexts, scenario_of
 from harness.scenario.document import VERSION, Document
 from harness.scenario.files import read_text
 from harness.scenario.inputs import Loc
@@ -84,10 +84,27 @@ def _scenario_root(root: Node) -> Keys:
     return root
 
 
-def _faults(root: Node) -> tuple[str, ...]:
-    """What is injected, each in one line as the user wrote it."""
-    inject = root.entries.get("inject") if isinstance(root, Keys) else None
-    return tuple(one_line(item) for item in inject.node.items) if inject and isinstance(inject.node, Items) else ()
+def _faults(root: Node) -> FaultTexts:
+    """What is injected, wherever: each in one line as the user wrote it."""
+    return FaultTexts(
+        inject=_lines(root, "inject"),
+        staging=_lines(_under(root, "staging"), "inject"),
+        successors=tuple(_lines(each, "inject") for each in _items(root, "successors")),
+    )
+
+
+def _lines(node: Node | None, key: str) -> tuple[str, ...]:
+    return tuple(one_line(item) for item in _items(node, key))
+
+
+def _items(node: Node | None, key: str) -> tuple[Node, ...]:
+    found = _under(node, key)
+    return tuple(found.items) if isinstance(found, Items) else ()
+
+
+def _under(node: Node | None, key: str) -> Node | None:
+    entry = node.entries.get(key) if isinstance(node, Keys) else None
+    return entry.node if entry else None
 
 
 def _in_order(problems: Sequence[Problem], name: str, overrides: Sequence[str]) -> list[Problem]:

@@ -61,6 +61,18 @@ def _label(value: Any) -> str:
     return str(value)
 
 
+def _labels(value: Any) -> tuple[str, ...]:
+    """One word of the data set, or several."""
+    return tuple(_label(each) for each in (value if isinstance(value, list) and value else [value]))
+
+
+Labels = Annotated[
+    tuple[str, ...],
+    PlainValidator(_labels),
+    WithJsonSchema(
+        {"anyOf": [{"type": ["string", "integer"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
+    ),
+]
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 Label = Annotated[str, PlainValidator(_label), WithJsonSchema({"type": ["string", "integer"]})]
 
@@ -149,7 +161,7 @@ def backend_uri(kind: str) -> tuple[PlainValidator, WithJsonSchema]:
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def _rule(standing: Standing) -> tuple[PlainValidator, WithJsonSchema]:
+def _rule(standing: Standing, *, labelled: bool = False) -> tuple[PlainValidator, WithJsonSchema]:
     examples = {
         Standing.GATES: ["f1 >= 0.55", "accuracy >= stable - 1%"],
         Standing.ANALYSIS: ["error_rate <= stable + 2%", "p95 <= stable * 1.5"],
@@ -161,7 +173,7 @@ def _rule(standing: Standing) -> tuple[PlainValidator, WithJsonSchema]:
             raise WrongValueError(f"a rule is a text, METRIC OP BOUND, such as {examples[0]}")
         context = context_in(info)
         try:
-            return parse(value, Scope(standing, context.task, context.labels))
+            return parse(value, Scope(standing, context.task, labelled or context.labels, context.mirrored))
         except RuleError as error:
             raise WrongValueError(error.message, error.offset) from None
 
@@ -171,6 +183,25 @@ def _rule(standing: Standing) -> tuple[PlainValidator, WithJsonSchema]:
 Gate = Annotated[Rule, *_rule(Standing.GATES)]
 AnalysisRule = Annotated[Rule, *_rule(Standing.ANALYSIS)]
 Expectation = Annotated[Rule, *_rule(Standing.EXPECT)]
+Criterion = Annotated[Rule, *_rule(Standing.ANALYSIS, labelled=True)]
+"""What an approval asks: quality as a gate would, the rest as a look would."""
+
+
+def _channel(value: Any, info: ValidationInfo) -> str:
+    """Where people are told: the word of a notifier, or the URL of a webhook."""
+    words = context_in(info).catalog.backend_words("notifier")
+    if isinstance(value, str) and re.match(r"https?://[^\s/]", value) and "webhook" in words:
+        return value
+    plain = tuple(word for word in words if word != "webhook")
+    return _chosen(value, plain, "the URL of a webhook, or")
+
+
+def _stage(value: Any, info: ValidationInfo) -> str:
+    return _chosen(value, tuple(context_in(info).catalog.stages), "installed")
+
+
+StageWord = Annotated[str, PlainValidator(_stage), WithJsonSchema({"type": "string"})]
+Channel = Annotated[str, PlainValidator(_channel), WithJsonSchema({"type": "string"})]
 
 
 # --- files and parameters ---------------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
-"""Classes of requests: the rows that each of them asks."""
+"""Classes of requests: the rows that each of them asks, and what it met."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.domain.event import ClassTotals
 from harness.domain.traffic import RequestClass
+from harness.domain.units import SECOND
 from harness.errors import InputError
+from harness.sim.tally import ClassTally
 
 MOST_SHOWN = 10
 
@@ -38,6 +41,13 @@ def rows_of(kind: RequestClass, rows: Any) -> NDArray[np.int64]:
             f"they have {shown}"
         )
     return found.astype(np.int64)
+
+
+def class_totals(tally: ClassTally) -> ClassTotals:
+    """What a class met, as a report tells it."""
+    known = tally.latency.count > 0
+    p50, p95 = (tally.latency.quantile(q) / SECOND if known else None for q in (0.5, 0.95))
+    return ClassTotals(tally.arrivals, tally.ok, tally.failed, p50, p95)
 
 
 def _text(value: Any) -> str:

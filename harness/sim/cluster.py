@@ -9,32 +9,35 @@ Times are integer nanoseconds since traffic began. Nothing here knows the event 
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import simpy
 
 from harness import arrivals
-from harness.domain.event import ArmTotals, ClassTotals, InputColumn
-from harness.domain.fault import Crash, Fault, TrainingFault
+from harness.domain.event import ArmTotals, InputColumn
+from harness.domain.fault import Fault
 from harness.domain.model import ARMS, Role
-from harness.domain.rollout import HeaderRoute, Routing
+from harness.domain.rollout import Routing
 from harness.domain.service import Service
 from harness.domain.traffic import Labels, Shares, Traffic
-from harness.domain.units import SECOND, WHOLE
+from harness.domain.units import WHOLE
 from harness.protocols import ArmSample, Notice, Readiness
 from harness.seeds import stream
 from harness.sim import kernels as k
+from harness.sim.befall import Faults
+from harness.sim.classes import class_totals
+from harness.sim.exposure import Exposure, carries, flows
+from harness.sim.fleet import Fleet
 from harness.sim.ledger import Bucket, Ledger, Rows, Sum
-from harness.sim.plane import ClassTally, Mirror, RequestPlane
+from harness.sim.plane import Mirror, RequestPlane
 from harness.sim.population import Answers
 
 ORDER: Final = (Role.BASELINE, Role.STABLE, Role.CANDIDATE, Role.SHADOW)
 """How arms share the traffic: stable in the middle, so that its neighbours take users from it and from nobody else."""
 NEVER: Final = 2**63 - 1
 
-T = TypeVar("T")
 Process = Generator[simpy.Event, Any, None]
 
 
@@ -59,28 +62,11 @@ class Setting:
     """For each class of requests the rows that it asks."""
 
 
-@dataclass(slots=True)
-class Replica:
-    """One replica's life: wanted or not, ready or not; ``life`` tells its present life from an earlier one."""
-
-    wanted: bool = False
-    ready: bool = False
-    life: int = 0
-
-
-@dataclass(slots=True)
-class Injected:
-    """A fault, and the arms that it befalls now: it goes where the model goes that it was meant for."""
-
-    fault: Fault
-    on: frozenset[Role]
-
-
 class Cluster:
     """All arms, under traffic. Every method first brings the cluster up to the time it is given.
 
-    An arm has a place in the request plane. When a promoted candidate becomes stable for the next rollout, the two
-    change places: replicas, queues and laws stay where they are.
+    An arm has its place in the request plane for good. When a promoted candidate becomes stable for the next rollout,
+    the two exchange their replicas, with what these have in service and in their queues.
     """
 
     def __init__(self, setting: Setting, answers: Answers | None, notify: Callable[[Notice], None]) -> None:
@@ -90,10 +76,10 @@ class Cluster:
         self._env = simpy.Environment(initial_time=0)
         self.arms = tuple(role for role in ORDER if role in setting.arms)
         self._place = {role: place for place, role in enumerate(self.arms)}
-        self._services = {role: setting.services[role.model] for role in self.arms}
+        services = {role: setting.services[role.model] for role in self.arms}
         self._plane = RequestPlane.build(
             seed=setting.seed,
-            services=[self._services[role] for role in self.arms],
+            services=list(services.values()),
             rows=answers.rows if answers else 0,
             label_share=setting.labels.share if setting.labels else 0.0,
             walk_ns=setting.walk_ns,
@@ -103,24 +89,19 @@ class Cluster:
             mirror=self._mirror(),
         )
         self._reader = arrivals.Reader(arrivals.of(setting.traffic), stream(setting.seed, "arrivals"))
-        self._replicas: dict[Role, list[Replica]] = {role: [] for role in self.arms}
+        self._fleet = Fleet(self._env, self._plane, services, notify)
+        self._faults = Faults(self._env, self._fleet.crash, notify)
         self._probe_stream = stream(setting.seed, "probes")
         self._probes = 0
         self._ledger = Ledger(self.arms, setting.keep_ns)
         self._weights: dict[Role, int] = dict.fromkeys(self.arms, 0)
-        self._flowing: frozenset[Role] = frozenset()
-        self._exposed: dict[Role, list[tuple[int, int]]] = {role: [] for role in self.arms}
-        """Each arm's stretches of traffic, [from, to); the last one is open until NEVER."""
+        self._exposure = Exposure(self.arms)
         self._anchor = 0
         self._generation = 0
         """Of models: it rises with each candidate, and what belonged to an earlier one does nothing more."""
-        self._faults: list[Injected] = []
-        self._met: dict[Role, Any] = {}
-        """What users met of earlier candidates."""
         self._worse = 0
         """Bad answers of earlier candidates."""
-        for fault in setting.faults:
-            self._inject(fault)
+        self._faults.inject(setting.faults)
         self._befall()
         for role in self.arms:
             self._env.process(self._levels(role, self._generation))
@@ -156,32 +137,14 @@ class Cluster:
 
     def start(self) -> None:
         """Stable stands ready with all traffic, as production does before a rollout."""
-        service = self._services[Role.STABLE]
-        self._replicas[Role.STABLE] = [Replica(wanted=True) for _ in range(service.replicas)]
-        for index in range(service.replicas):
-            self._come_up(Role.STABLE, index)
-        self._replicas[Role.CANDIDATE] = []
+        self._fleet.start(Role.STABLE)
         self.route(0, Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
 
     def scale(self, at_ns: int, wanted: Mapping[Role, int]) -> None:
         """Start what is missing, drain what is too much: what is not ready goes first, then the highest numbers."""
         self.advance(at_ns)
         for role, count in wanted.items():
-            replicas = self._replicas[role]
-            for index in range(len(replicas), count):
-                replicas.append(Replica())
-                self._plane.add_replica(self._place[role], index)
-            up = sum(replica.wanted for replica in replicas)
-            for replica in [each for each in replicas if not each.wanted][: max(count - up, 0)]:
-                replica.wanted = True
-                replica.life += 1
-                self._env.process(self._starting(replica, self._services[role].startup_ns))
-            last_first = [(replica.ready, -index) for index, replica in enumerate(replicas) if replica.wanted]
-            for _, place in sorted(last_first)[: max(up - count, 0)]:
-                replica = replicas[-place]
-                replica.wanted, replica.ready = False, False
-                replica.life += 1
-                self._plane.drain(self._place[role], -place)
+            self._fleet.scale(role, count)
 
     def route(self, at_ns: int, want: Routing) -> None:
         """Send what arrives from now on where it is wanted."""
@@ -190,23 +153,18 @@ class Cluster:
         if weights != self._weights:
             self._plane.users_from_now()
         self._weights = weights
-        before, self._flowing = self._flowing, self._flows(want)
-        for role, stretches in self._exposed.items():
-            open_ = bool(stretches) and stretches[-1][1] == NEVER
-            if role in self._flowing and not open_:
-                stretches.append((at_ns, NEVER))
-            elif open_ and role not in self._flowing:
-                stretches[-1] = (stretches[-1][0], at_ns)
-        self._plane.set_weights([self._weights[role] for role in self._by_place()])
+        before, kinds = self._exposure.candidate, self.setting.traffic.classes
+        self._exposure.change(at_ns, flows(want, self.arms, kinds))
+        self._plane.set_weights([self._weights[role] for role in self.arms])
         self._plane.set_sticky(want.sticky)
         if Role.SHADOW in self.arms:
             self._plane.set_mirror(want.mirror)
-        for kind in self.setting.traffic.classes:
-            routed = any(_carries(kind.headers, route) for route in want.routes)
+        for kind in kinds:
+            routed = any(carries(kind.headers, route) for route in want.routes)
             self._plane.set_route(kind.name, self._place[Role.CANDIDATE] if routed else None)
-        if Role.CANDIDATE in self._flowing:
+        if Role.CANDIDATE in self._exposure.flowing:
             self._tell_worse()
-        if _exposed(self._flowing) and not _exposed(before):
+        if self._exposure.candidate and not before:
             self._anchor_at(at_ns)  # looks are taken at whole intervals from here
 
     def _anchor_at(self, at_ns: int) -> None:
@@ -220,6 +178,9 @@ class Cluster:
     ) -> None:
         """Make room for another candidate; its replicas are to be started by `scale`.
 
+        Stable has all the traffic afterwards, and no other arm has a replica. What is in flight is counted for the arm
+        that it came to, but as an answer of no model: it is asked nothing of its rows.
+
         Args:
             at_ns: Now.
             answers: What the models of the next rollout answer.
@@ -231,70 +192,43 @@ class Cluster:
         self._close(at_ns)
         if self.answers:
             self._worse += self.answers.bad(Role.CANDIDATE, self._ledger.totals[Role.CANDIDATE].answered)
-        self._remember(Role.CANDIDATE)
         if adopt:
-            flying = {role: self._plane.in_flight(self._place[role]) for role in ARMS}
-            self._ledger.hand_over(Role.CANDIDATE, Role.STABLE, flying[Role.CANDIDATE] - flying[Role.STABLE])
-            _swap(self._place)
-            _swap(self._replicas)
-            _swap(self._services)
-            _swap(self._exposed)
-            self._remember(Role.CANDIDATE, forget=True)
-            if mirror := self._mirror():
-                self._plane.set_mirrored(mirror)
-        self.scale(at_ns, {Role.CANDIDATE: 0})
+            self._fleet.exchange(Role.STABLE, Role.CANDIDATE)
+        self.route(at_ns, Routing({Role.STABLE: WHOLE}))
+        self.scale(at_ns, {role: 0 for role in self.arms if role not in {Role.STABLE, Role.SHADOW}})
         self._generation += 1
-        self._services[Role.CANDIDATE] = service
-        self._plane.set_service(self._place[Role.CANDIDATE], service)
-        for injected in self._faults:
-            injected.on = _inherited(injected.on, adopt=adopt)
-        for fault in faults:
-            self._inject(fault)
+        self._put_laws(service)
+        self._faults.move(adopt=adopt)
+        self._faults.inject(faults)
         self._befall()
         self.answers = answers
+        self._plane.forget_first(self._place[Role.CANDIDATE])
+        self._plane.forget_answers()
         self._ledger.forget_rows()
         for role in self.arms:
             self._env.process(self._levels(role, self._generation))
 
+    def _put_laws(self, candidate: Service) -> None:
+        """What answers with the new candidate's model follows this law, and what answers with stable's, stable's."""
+        laws = {Role.CANDIDATE: candidate, Role.STABLE: self._fleet.services[Role.STABLE]}
+        for role in self.arms:
+            self._fleet.services[role] = laws[role.model]
+            self._plane.set_service(self._place[role], laws[role.model])
+
     def inherited(self, *, adopt: bool) -> tuple[Fault, ...]:
         """What will befall the arms once there is another candidate (`replace_candidate`)."""
-        kept = [(injected.fault, _inherited(injected.on, adopt=adopt)) for injected in self._faults]
-        return tuple(replace(fault, on=on) for fault, on in kept if on)
+        return self._faults.inherited(adopt=adopt)
 
     def walked(self, at_ns: int) -> float:
         """How much of the rows users have asked by now, in 0..1, where they walk through them in order."""
         return min(at_ns / self.setting.walk_ns, 1.0) if self.setting.walk_ns else 0.0
-
-    def _flows(self, want: Routing) -> frozenset[Role]:
-        """The arms that get requests, or copies."""
-        weights, kinds = want.weights, self.setting.traffic.classes
-        routed = any(_carries(kind.headers, route) for kind in kinds for route in want.routes)
-        found = {role for role in self.arms if weights.get(role)}
-        if routed:
-            found.add(Role.CANDIDATE)
-        if want.mirror:
-            found.add(Role.SHADOW)
-        return frozenset(found)
-
-    def _by_place(self) -> list[Role]:
-        return sorted(self.arms, key=self._place.__getitem__)
-
-    def _remember(self, role: Role, *, forget: bool = False) -> None:
-        """Keep what users met at a place whose arm is about to be another."""
-        met = self._plane.users(self._place[role])
-        if not forget:
-            self._met[role] = self._met[role] | met if role in self._met else met
-        self._plane.forget_users(self._place[role])
 
     # --- what it answers ---
 
     def readiness(self, at_ns: int) -> dict[Role, Readiness]:
         """Wanted and ready replicas of each arm."""
         self.advance(at_ns)
-        return {
-            role: Readiness(sum(r.wanted for r in replicas), sum(r.ready for r in replicas))
-            for role, replicas in self._replicas.items()
-        }
+        return dict(self._fleet.readiness())
 
     def probe(self, role: Role, at_ns: int) -> bool:
         """Whether a request of our own to that arm, now, would be answered well and within the client's time-out."""
@@ -311,27 +245,24 @@ class Cluster:
         self._close(stop_ns)
         self.advance(stop_ns)  # labels without delay are known at once
         found = self._ledger.window(start_ns, stop_ns)
-        return {role: self._arm_sample(role, *found[role], start_ns, stop_ns) for role in self.arms}
+        gauges = self._gauges({role: total for role, (total, _) in found.items()}, start_ns, stop_ns)
+        return {role: self._arm_sample(role, *found[role], gauges[role], start_ns, stop_ns) for role in self.arms}
 
     def totals(self, at_ns: int) -> dict[Role, ArmTotals]:
         """What each arm did since traffic began."""
         self.advance(at_ns)
         self._close(at_ns)
         self.advance(at_ns)
-        return {role: self._arm_totals(role, at_ns) for role in self.arms}
+        gauges = self._gauges(self._ledger.totals, 0, at_ns)
+        return {role: self._arm_totals(role, gauges[role], at_ns) for role in self.arms}
 
-    def _arm_totals(self, role: Role, at_ns: int) -> ArmTotals:
+    def _arm_totals(self, role: Role, gauges: dict[str, float], at_ns: int) -> ArmTotals:
         total, place = self._ledger.totals[role], self._place[role]
         worse = self.answers.bad(role, total.answered) if self.answers else None
         if worse is not None and role is Role.CANDIDATE:
             worse += self._worse
-        sample = self._arm_sample(role, total, self._ledger.labelled[role], 0, at_ns)
-        met = self._plane.users(place)
-        if role in self._met:
-            met = met | self._met[role]
+        sample = self._arm_sample(role, total, self._ledger.labelled[role], gauges, 0, at_ns)
         judged = role is Role.CANDIDATE
-        harm = k.FAILED | k.WRONG if judged else k.FAILED
-        known = bool(met.size) and role is not Role.SHADOW
         return ArmTotals(
             arrived=total.arrivals,
             succeeded=total.ok,
@@ -341,9 +272,9 @@ class Cluster:
             bad=(None if worse is None else worse + total.failed) if judged else 0,
             figures=sample.figures(),
             first_ns=self._plane.first_request_ns(place),
-            users=int((met & k.MET > 0).sum()) if known else None,
-            harmed=int((met & harm > 0).sum()) if known else None,
-            classes={name: _class_totals(tally) for name, tally in total.classes.items()},
+            users=self._users(role, k.MET),
+            harmed=self._users(role, k.FAILED | k.WRONG if judged else k.FAILED),
+            classes={name: class_totals(tally) for name, tally in total.classes.items()},
         )
 
     def inputs(self, start_ns: int, stop_ns: int) -> tuple[InputColumn, ...]:
@@ -360,18 +291,25 @@ class Cluster:
         found = self._ledger.window(start_ns, stop_ns)
         return self.answers.predictions({role: total.answered for role, (total, _) in found.items()})
 
-    def _span_ns(self, role: Role, start_ns: int, stop_ns: int) -> int:
-        """How much of ``[start, stop)`` the arm was getting traffic."""
-        return sum(max(min(until, stop_ns) - max(since, start_ns), 0) for since, until in self._exposed[role])
+    def _gauges(self, totals: Mapping[Role, Sum], start_ns: int, stop_ns: int) -> dict[Role, dict[str, float]]:
+        """What is measured of each arm's replicas at ``stop``, or over the window; copies are the candidate's work."""
+        ready = {role: state.ready for role, state in self._fleet.readiness().items()}
+        found = {}
+        for role in self.arms:
+            owner = Role.CANDIDATE if role is Role.SHADOW else role
+            queue = self._plane.waiting(self._place[owner], stop_ns)
+            found[role] = {"queue_length": float(queue), "replicas_ready": float(ready[owner])}
+            asked = (owner, Role.SHADOW) if owner is Role.CANDIDATE else (owner,)
+            slots_ns = (
+                ready[owner] * self._fleet.services[owner].slots * self._exposure.span_ns(asked, start_ns, stop_ns)
+            )
+            if slots_ns:
+                found[role]["utilisation"] = totals[owner].busy_ns / slots_ns
+        return found
 
-    def _arm_sample(self, role: Role, total: Sum, labelled: Rows, start_ns: int, at_ns: int) -> ArmSample:
-        place = self._place[role]
-        span_ns = self._span_ns(role, start_ns, at_ns)
-        ready = sum(replica.ready for replica in self._replicas[role.model if role is Role.SHADOW else role])
-        gauges = {"queue_length": float(self._plane.waiting(place, at_ns)), "replicas_ready": float(ready)}
-        if ready and span_ns:
-            slots = ready * self._services[role].slots
-            gauges["utilisation"] = total.busy_ns / (slots * span_ns)
+    def _arm_sample(
+        self, role: Role, total: Sum, labelled: Rows, gauges: dict[str, float], start_ns: int, stop_ns: int
+    ) -> ArmSample:
         quality: Mapping[str, float] = {}
         if self.answers and total.answered:
             gauges["drift_score"] = self.answers.drift_score(role, total.answered)
@@ -389,10 +327,16 @@ class Cluster:
             arrivals=total.arrivals,
             labelled=labels,
             quality=quality,
-            span_ns=span_ns,
+            span_ns=self._exposure.span_ns((role,), start_ns, stop_ns),
             gauges=gauges,
-            users=int((self._plane.users(place) & k.LATELY > 0).sum()) if self.setting.traffic.users else None,
+            users=self._users(role, k.LATELY),
         )
+
+    def _users(self, role: Role, met: int) -> int | None:
+        """How many users have met one of these at the arm; None where users are not known, as of copies."""
+        if not self.setting.traffic.users or role is Role.SHADOW:
+            return None
+        return int((self._plane.users(self._place[role]) & met > 0).sum())
 
     def _agreement(self, total: Sum) -> dict[str, float]:
         """How far the copies' answers are from those that users got."""
@@ -406,77 +350,10 @@ class Cluster:
 
     # --- control events ---
 
-    def _come_up(self, role: Role, index: int) -> None:
-        replica = self._replicas[role][index]
-        place = self._place[role]
-        if index >= self._plane.replicas(place):
-            self._plane.add_replica(place, index)
-        self._plane.start_replica(place, index)
-        replica.ready = True
-
-    def _starting(self, replica: Replica, startup_ns: int) -> Process:
-        life = replica.life
-        yield self._env.timeout(startup_ns)
-        if replica.life == life:
-            role, index = self._found(replica)
-            self._come_up(role, index)
-            self._notify(Notice("replica_ready", (role,), f"replica {index + 1} of {role} is ready"))
-
-    def _found(self, replica: Replica) -> tuple[Role, int]:
-        """The arm that a replica belongs to now, and its number there."""
-        return next(
-            (role, index)
-            for role, replicas in self._replicas.items()
-            for index, each in enumerate(replicas)
-            if each is replica
-        )
-
-    def _crash(self, role: Role, count: int) -> int:
-        """Kill the first replicas that are up, or on their way; answers with how many there were."""
-        alive = [(index, replica) for index, replica in enumerate(self._replicas[role]) if replica.wanted]
-        up_first = sorted(alive, key=lambda item: not item[1].ready)[:count]
-        for index, replica in up_first:
-            if replica.ready:
-                self._plane.kill(self._place[role], index)
-            replica.ready = False
-            replica.life += 1
-            self._notify(Notice("replica_crashed", (role,), f"replica {index + 1} of {role} crashed"))
-            self._env.process(self._restarting(replica, self._services[role]))
-        return len(up_first)
-
-    def _restarting(self, replica: Replica, service: Service) -> Process:
-        life = replica.life
-        yield self._env.timeout(service.restart_ns)
-        if replica.life == life:
-            yield from self._starting(replica, service.startup_ns)
-
-    def _inject(self, fault: Fault) -> None:
-        injected = Injected(fault, fault.on)
-        self._faults.append(injected)
-        if not isinstance(fault.effect, TrainingFault):
-            self._env.process(self._fault(injected))
-
     def _befall(self) -> None:
         """Tell the request plane which faults each arm is under."""
         for role in self.arms:
-            mine = [injected.fault for injected in self._faults if role.model in injected.on]
-            self._plane.set_faults(self._place[role], mine)
-
-    def _fault(self, injected: Injected) -> Process:
-        fault = injected.fault
-        if fault.at_ns > self._env.now:
-            yield self._env.timeout(fault.at_ns - self._env.now)
-        began = _arms(injected.on)
-        if began:
-            self._notify(Notice("fault_began", began, fault.text))
-        if isinstance(fault.effect, Crash):
-            for role in began:
-                if not self._crash(role, fault.effect.count):
-                    self._notify(Notice("fault_missed", (role,), f"{role} has no replica to crash: {fault.text}"))
-        if fault.until_ns is not None:
-            yield self._env.timeout(max(fault.until_ns - self._env.now, 0))
-            if ended := _arms(injected.on):
-                self._notify(Notice("fault_ended", ended, fault.text))
+            self._plane.set_faults(self._place[role], self._faults.on(role))
 
     def _levels(self, role: Role, generation: int) -> Process:
         answers = self.answers
@@ -494,7 +371,7 @@ class Cluster:
 
     def _set_level(self, role: Role, level: int) -> None:
         self._plane.set_level(self._place[role], level)
-        if role is Role.CANDIDATE and role in self._flowing:
+        if role is Role.CANDIDATE and role in self._exposure.flowing:
             self._tell_worse()
 
     def _tell_worse(self) -> None:
@@ -521,7 +398,7 @@ class Cluster:
     def _close(self, stop_ns: int) -> None:
         if stop_ns <= self._ledger.closed_ns:
             return
-        tallies = dict(zip(self._by_place(), self._plane.take(), strict=True))
+        tallies = dict(zip(self.arms, self._plane.take(), strict=True))
         bucket = self._ledger.close(stop_ns, tallies)
         if self.setting.labels:
             self._env.process(self._labels(bucket, self.setting.labels.delay_ns, self._generation))
@@ -531,41 +408,3 @@ class Cluster:
         yield self._env.timeout(bucket.stop_ns + delay_ns - self._env.now)
         if generation == self._generation:  # else they are of models that are judged no more
             self._ledger.labels_arrived(bucket, delay_ns)
-
-
-def _swap(of: dict[Role, T]) -> None:
-    """What belonged to the candidate belongs to stable, and the other way round."""
-    of[Role.STABLE], of[Role.CANDIDATE] = of[Role.CANDIDATE], of[Role.STABLE]
-
-
-def _arms(on: frozenset[Role]) -> tuple[Role, ...]:
-    return tuple(role for role in ARMS if role in on)
-
-
-def _exposed(flowing: frozenset[Role]) -> bool:
-    """Whether the candidate answers anything."""
-    return any(role.model is Role.CANDIDATE for role in flowing)
-
-
-def _carries(headers: tuple[tuple[str, str], ...], route: HeaderRoute) -> bool:
-    """Whether requests with these headers are meant by a route; names of headers know no case."""
-    return any(name.lower() == route.header.lower() and value == route.value for name, value in headers)
-
-
-def _inherited(on: frozenset[Role], *, adopt: bool) -> frozenset[Role]:
-    """Whom a fault befalls once there is another candidate: what was the candidate's goes where it goes.
-
-    >>> sorted(_inherited(frozenset({Role.CANDIDATE}), adopt=True))
-    [<Role.STABLE: 'stable'>]
-    """
-    if set(ARMS) <= on:
-        return on
-    if adopt:
-        return frozenset({Role.STABLE}) if Role.CANDIDATE in on else frozenset()
-    return on - {Role.CANDIDATE}
-
-
-def _class_totals(tally: ClassTally) -> ClassTotals:
-    known = tally.latency.count > 0
-    p50, p95 = (tally.latency.quantile(q) / SECOND if known else None for q in (0.5, 0.95))
-    return ClassTotals(tally.arrivals, tally.ok, tally.failed, p50, p95)

@@ -63,6 +63,8 @@ FACTOR, ADD, SHARE, LOSES = range(4)
 # What was seen of an arm: columns of `counts`. First what became of requests, then sums; WORK is service begun.
 OK, ERROR, TIMEOUT, REJECTED, CRASH, NO_REPLICA, ARRIVALS, SUM, WAIT_SUM, WAIT_COUNT, WORK = range(11)
 COUNTS: Final = 16
+NEVER_CAME: Final = -1
+"""What became of a request whose user was lost on the way: it is counted nowhere."""
 
 # An outcome still to be seen: columns of `spill`. TAG packs arm, kind, label, class and cell; AT is where in `replicas`
 # the replica begins that has it.
@@ -103,10 +105,10 @@ class State(NamedTuple):
     buckets: IntArray
     """(arms, BUCKETS) the latency histogram."""
     cells: IntArray
-    """(levels, arms, rows) answers by data level and row; of copies, the upper half counts those whose original was
-    answered too."""
+    """(levels, arms, rows + 1) answers by data level and row; of copies, the upper half counts those whose original was
+    answered too. The last place is for answers of models that are judged no more."""
     worse: NDArray[np.uint8]
-    """(levels, arms, rows) WRONG where the arm's answer is worse than stable's would be, as far as that is known."""
+    """(levels, arms, rows + 1) WRONG where the arm's answer is worse than stable's would be, if that is known."""
     met: NDArray[np.uint8]
     """(arms, users, at least 1) what each user has met."""
     classes: IntArray
@@ -329,8 +331,9 @@ def attend(  # noqa: C901, PLR0915 - all that a request meets
     factor, added, errors, lost = 1.0, 0.0, 0.0, 0.0
     if state.arms[at(arm + FAULTS)]:
         factor, added, errors, lost = in_force(state, arm, at_ns)
-        if lost > 0.0 and share(mix(~state.keys[DRAW_USER] + np.uint64(user) * GOLDEN)) < lost * WHOLE_SHARE:
-            return NO_REPLICA
+        whose = np.uint64(user) * GOLDEN if state.run[USERS] else salt
+        if lost > 0.0 and share(mix(~state.keys[DRAW_USER] + whose)) < lost * WHOLE_SHARE:
+            return NEVER_CAME
     state.counts[at(counts + ARRIVALS)] += 1
     if state.arms[at(arm + FIRST_NS)] < 0:
         state.arms[at(arm + FIRST_NS)] = at_ns
@@ -417,6 +420,8 @@ def serve(state: State, at_ns: Int, until_ns: Int, salt: Word) -> None:
     twist, known = np.uint64(0), np.int64(-1)
     for _ in range(1 + copied):  # in a loop, for a second call would be a second copy of the code
         fate = attend(state, number, kind, user, at_ns, until_ns, salt, twist, known)
+        if fate == NEVER_CAME:
+            break
         number, twist, known = state.run[COPY], state.keys[DRAW_COPY], np.int64(fate == OK)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.model import Role
-from harness.sim.plane import ClassTally, Tally
+from harness.sim.tally import ClassTally, Tally
 from harness.stats.histogram import Histogram
 
 Rows = dict[int, NDArray[np.int64]]
@@ -76,6 +76,8 @@ class Ledger:
         self.totals = {role: Sum() for role in roles}
         self.labelled: dict[Role, Rows] = {role: {} for role in roles}
         self.closed_ns = 0
+        self.dropped_ns = 0
+        """What was seen before this is in the totals alone."""
 
     def close(self, stop_ns: int, tallies: Mapping[Role, Tally]) -> Bucket:
         """End the bucket that is open, at ``stop_ns``."""
@@ -84,7 +86,7 @@ class Ledger:
         self.buckets.append(bucket)
         for role, tally in tallies.items():
             self.totals[role].add(tally)
-        _drop(self.buckets, stop_ns - self.keep_ns)
+        self.dropped_ns = max(_drop(self.buckets, stop_ns - self.keep_ns), self.dropped_ns)
         return bucket
 
     def labels_arrived(self, bucket: Bucket, delay_ns: int) -> None:
@@ -93,11 +95,6 @@ class Ledger:
         for role, tally in bucket.tallies.items():
             add_rows(self.labelled[role], tally.labelled)
         _drop(self.labels, bucket.stop_ns + delay_ns - self.keep_ns)
-
-    def hand_over(self, giver: Role, taker: Role, count: int) -> None:
-        """So many requests that came to one arm will be answered as the other's."""
-        self.totals[giver].arrivals -= count
-        self.totals[taker].arrivals += count
 
     def forget_rows(self) -> None:
         """Other models answer from now on: rows that were asked before say nothing of these, and windows begin anew."""
@@ -112,7 +109,12 @@ class Ledger:
 
         A bucket belongs to the window that holds its middle. On virtual time windows begin and end where buckets do,
         and this is exact; on real time nothing happens on the nanosecond, and neighbouring windows still add up.
+
+        Raises:
+            ValueError: the window reaches back to what is not kept any more.
         """
+        if start_ns < self.dropped_ns:
+            raise ValueError(f"a window from {start_ns} ns on: what was seen before {self.dropped_ns} ns is not kept")
         found: dict[Role, tuple[Sum, Rows]] = {role: (Sum(), {}) for role in self.totals}
         for bucket in _inside(self.buckets, start_ns, stop_ns):
             for role, tally in bucket.tallies.items():
@@ -133,6 +135,9 @@ def _inside(buckets: Iterable[Bucket], start_ns: int, stop_ns: int) -> Iterable[
     return (bucket for bucket in buckets if start_ns <= (bucket.start_ns + bucket.stop_ns) // 2 < stop_ns)
 
 
-def _drop(buckets: deque[Bucket], before_ns: int) -> None:
+def _drop(buckets: deque[Bucket], before_ns: int) -> int:
+    """Drop what ended by then; answers with when the last of it did."""
+    dropped_ns = 0
     while buckets and buckets[0].stop_ns <= before_ns:
-        buckets.popleft()
+        dropped_ns = buckets.popleft().stop_ns
+    return dropped_ns

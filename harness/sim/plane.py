@@ -5,97 +5,30 @@ changes weights, replicas, faults and data levels, and a change holds for reques
 time is cut into calls, the same requests meet the same fate to the nanosecond.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.fault import Errors, Fault, LatencyAdd, LatencyFactor, Lost
-from harness.domain.service import Balancing, Service
+from harness.domain.service import Service
 from harness.domain.traffic import RequestClass
 from harness.domain.units import SECOND, WHOLE
-from harness.seeds import stream
 from harness.sim import kernels as k
+from harness.sim.arrays import grown, initial, put_law
 from harness.sim.bits import WHOLE_SHARE
 from harness.sim.service import service_ns, table_of
-from harness.stats.histogram import BUCKETS, Histogram
+from harness.sim.tally import ERROR_KINDS, ClassTally, Tally
+from harness.stats.histogram import Histogram
 
 IntArray = NDArray[np.int64]
-
-A = TypeVar("A", bound=np.generic)
+T = TypeVar("T")
 
 NEVER: Final = 2**63 - 1
 LEVELS: Final = 16
 """The most data levels there may be."""
-WINDOWS: Final = 50
-"""Where requests walk through the rows, each draws from this part of them: few enough to be of one time, and more than
-the handful that all requests of a minute would otherwise ask."""
-
-ERROR_KINDS: Final = {
-    "error": k.ERROR,
-    "timeout": k.TIMEOUT,
-    "rejected": k.REJECTED,
-    "crash": k.CRASH,
-    "no_replica": k.NO_REPLICA,
-}
-_POLICIES: Final = {
-    Balancing.RANDOM: k.RANDOM,
-    Balancing.ROUND_ROBIN: k.ROUND_ROBIN,
-    Balancing.TWO_CHOICES: k.TWO_CHOICES,
-    Balancing.LEAST_OUTSTANDING: k.LEAST_OUTSTANDING,
-}
-# No time-out is longer (146 years): arrival + time-out must fit into an int64.
-_LONGEST_NS: Final = 2**62
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tally:
-    """What was seen of one arm between two takes. All that is a count or a sum is exact."""
-
-    arrivals: int
-    """Requests that came to this arm; their outcomes may be seen later."""
-    ok: int
-    errors: Mapping[str, int]
-    """Failures by kind, those that occurred: error, timeout, rejected, crash, no_replica."""
-    latency: Histogram
-    """Of successes, errors and time-outs (at their full length)."""
-    wait_sum_ns: int
-    """Time in the queue of the requests that got a slot."""
-    wait_count: int
-    busy_ns: int
-    """Slots in service, integrated over the time since the last take, in slot-nanoseconds."""
-    answered: Mapping[int, IntArray] = field(default_factory=dict)
-    """Successes by data level, then row; levels that occurred."""
-    labelled: Mapping[int, IntArray] = field(default_factory=dict)
-    """Those of them that will get a label; of copies, those whose original was answered too."""
-    classes: Mapping[str, "ClassTally"] = field(default_factory=dict)
-    """By class of requests, where there are any."""
-
-    @property
-    def failed(self) -> int:
-        """Failures of every kind."""
-        return sum(self.errors.values())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassTally:
-    """What was seen of one class of requests at one arm."""
-
-    arrivals: int = 0
-    ok: int = 0
-    failed: int = 0
-    latency: Histogram = field(default_factory=Histogram)
-
-    def __add__(self, other: "ClassTally") -> "ClassTally":
-        """Both together."""
-        return ClassTally(
-            self.arrivals + other.arrivals,
-            self.ok + other.ok,
-            self.failed + other.failed,
-            self.latency + other.latency,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,52 +93,11 @@ class RequestPlane:
         Raises:
             InputError: A service time is none.
         """
-        count = len(services)
-        blocks = -(-max(service.slots for service in services) // k.BLOCK)
-        ring = 1 << max(max(service.queue for service in services) - 1, 0).bit_length()
-        arms = np.zeros((count, k.ARM_COLUMNS), np.int64)
-        for arm, service in zip(arms, services, strict=True):
-            arm[k.SLOTS] = blocks * k.BLOCK
-            arm[k.QUEUE] = service.queue
-            arm[k.TIMEOUT_NS] = min(service.timeout_ns, _LONGEST_NS)
-            arm[k.POLICY] = _POLICIES[service.balancing]
-            arm[k.FIRST_NS] = -1
-        arms[:, k.OWNER] = range(count)
+        state = initial(seed, services, rows, walk_ns, users, classes, members)
+        state.run[k.LABEL_EDGE] = int(label_share * WHOLE_SHARE)
         if mirror:
-            arms[mirror.counted, k.OWNER] = mirror.to
-        run = np.zeros(k.RUN_COLUMNS, np.int64)
-        run[k.LABEL_EDGE] = int(label_share * WHOLE_SHARE)
-        run[k.ROWS] = rows
-        run[k.WINDOW] = max(rows // WINDOWS, 1) if walk_ns and rows else rows
-        run[k.WALK_NS] = walk_ns or 0
-        run[k.RING_MASK] = ring - 1
-        run[k.USERS] = users
-        run[k.CLASSES] = len(classes)
-        run[k.COPIED] = -1
-        run[k.COPY] = mirror.counted if mirror else 0
-        keys = [stream(seed, f"requests/{purpose}").key64 for purpose in k.PURPOSES]
-        state = k.State(
-            run=run,
-            keys=np.array(keys, np.uint64),
-            edges=np.full(max(count - 1, 1), WHOLE_SHARE, np.int64),
-            arms=arms,
-            tables=np.stack([table_of(service.service_time) for service in services]),
-            faults=np.zeros((count, 1, k.FAULT_COLUMNS)),
-            routable=np.zeros((count, 1), np.int64),
-            replicas=np.zeros((0, k.FIRST_SLOT + blocks * k.BLOCK), np.int64),
-            rings=np.zeros((0, ring), np.int64),
-            counts=np.zeros((count, k.COUNTS), np.int64),
-            buckets=np.zeros((count, BUCKETS), np.int64),
-            cells=np.zeros((1, count, rows), np.int64),
-            worse=np.zeros((1, count, rows), np.uint8),
-            met=np.zeros((count, max(users, 1)), np.uint8),
-            classes=_classes(classes, members, walking=bool(walk_ns)),
-            factors=np.array([kind.factor for kind in classes] or [1.0]),
-            members=np.concatenate([np.zeros(1, np.int64), *members]),
-            class_counts=np.zeros((count, max(len(classes), 1), k.COUNTS), np.int64),
-            class_buckets=np.zeros((count, max(len(classes), 1), BUCKETS), np.int64),
-            spill=np.zeros((256, k.SPILL_COLUMNS), np.int64),
-        )
+            state.run[k.COPY] = mirror.counted
+            state.arms[mirror.counted, k.OWNER] = mirror.to
         plane = cls(state, services, [kind.name for kind in classes], mirror)
         if classes:
             plane.set_classes([kind.share for kind in classes])
@@ -232,7 +124,7 @@ class RequestPlane:
             rest = rest[k.advance(self._flat, rest, until_ns) :]
             if not rest.size:
                 break
-            self._change(spill=_grown(self._state.spill, 0, 2 * len(self._state.spill)))
+            self._change(spill=grown(self._state.spill, 0, 2 * len(self._state.spill)))
         self.now_ns = until_ns
 
     def take(self) -> tuple[Tally, ...]:
@@ -261,14 +153,6 @@ class RequestPlane:
         """Whether a user keeps to an arm while shares stay, and moves only if it must when they change."""
         self._state.run[k.STICKY] = sticky
 
-    def set_mirrored(self, mirror: Mirror) -> None:
-        """Other arms than those that the plane was built with have their requests copied, and answer copies."""
-        self._mirror = mirror
-        self._state.arms[mirror.counted, k.OWNER] = mirror.to
-        if self._state.run[k.COPIED] >= 0:
-            self._state.run[k.COPIED] = mirror.of
-        self._route(mirror.to, self._routable[mirror.to])
-
     def set_mirror(self, share: int) -> None:
         """Copy this share, in 1/10,000, of the requests that are to be copied; ValueError where there are none."""
         if self._mirror is None or not 0 <= share <= WHOLE:
@@ -291,7 +175,33 @@ class RequestPlane:
     def set_worse(self, arm: int, level: int, worse: NDArray[np.bool_]) -> None:
         """Which rows the arm answers worse than stable would, at a data level: users who meet that are told apart."""
         if level < len(self._state.worse):
-            self._state.worse[level, arm] = worse * np.uint8(k.WRONG)
+            self._state.worse[level, arm, : worse.size] = worse * np.uint8(k.WRONG)
+
+    def exchange(self, one: int, other: int) -> None:
+        """Two arms have each other's replicas from now on, with their queues and laws.
+
+        What came before is counted for the arm that it came to. Faults and data levels stay with the arms.
+        """
+        pair, swapped = [one, other], [other, one]
+        _swap(self._rows, one, other)
+        _swap(self._routable, one, other)
+        _swap(self._services, one, other)
+        _swap(self._backlog_ns, one, other)
+        state, laws = self._state, [k.QUEUE, k.TIMEOUT_NS, k.POLICY, k.NEXT]
+        state.arms[np.ix_(pair, laws)] = state.arms[np.ix_(swapped, laws)]
+        state.tables[pair] = state.tables[swapped]
+        state.counts[pair, k.WORK] = state.counts[swapped, k.WORK]
+        for arm in pair:
+            self._route(arm, self._routable[arm])
+
+    def forget_answers(self) -> None:
+        """Other models answer from now on: what is in flight still comes, and is counted as an answer to no row."""
+        flying = self._state.spill[: self._state.run[k.FLYING]]
+        _, _, cells = self._state.cells.shape
+        arm, kind = flying[:, k.TAG] & k.BYTE, flying[:, k.TAG] >> k.KIND_AT & k.BYTE
+        kept = flying[:, k.TAG] & (k.BYTE | k.BYTE << k.KIND_AT | k.BYTE << k.CLASS_AT)
+        nowhere = arm * cells + cells - 1
+        flying[:, k.TAG] = np.where(kind == k.OK, kept | nowhere << k.CELL_AT, flying[:, k.TAG])
 
     def set_service(self, arm: int, service: Service) -> None:
         """Another law for an arm whose replicas are gone or will be: those that start from now on follow it.
@@ -303,9 +213,7 @@ class RequestPlane:
         if service.slots > blocks or service.queue > ring:
             raise ValueError(f"{service.slots} slots and a queue of {service.queue}: at most {blocks} and {ring}")
         self._services[arm] = service
-        columns = self._state.arms[arm]
-        columns[k.QUEUE], columns[k.POLICY] = service.queue, _POLICIES[service.balancing]
-        columns[k.TIMEOUT_NS] = min(service.timeout_ns, _LONGEST_NS)
+        put_law(self._state.arms[arm], service)
         self._state.tables[arm] = table_of(service.service_time)
 
     def set_faults(self, arm: int, faults: Sequence[Fault]) -> None:
@@ -326,7 +234,7 @@ class RequestPlane:
             ends_ns = NEVER if fault.until_ns is None else fault.until_ns
             rows.append([fault.at_ns, fault.ramp_ns, ends_ns, effect, magnitude])
         if len(rows) > self._state.faults.shape[1]:
-            self._change(faults=_grown(self._state.faults, 1, len(rows)))
+            self._change(faults=grown(self._state.faults, 1, len(rows)))
         self._state.faults[arm, : len(rows)] = np.reshape(rows, (len(rows), k.FAULT_COLUMNS))
         self._state.arms[arm, k.FAULTS] = len(rows)
 
@@ -335,9 +243,9 @@ class RequestPlane:
         if not 0 <= level < LEVELS:
             raise ValueError(f"data level {level}; levels go from 0 to {LEVELS - 1}")
         if level >= len(self._state.cells):
-            self._change(cells=_grown(self._state.cells, 0, level + 1), worse=_grown(self._state.worse, 0, level + 1))
-        _, arms, rows = self._state.cells.shape
-        self._state.arms[arm, k.FIRST_CELL] = (level * arms + arm) * rows
+            self._change(cells=grown(self._state.cells, 0, level + 1), worse=grown(self._state.worse, 0, level + 1))
+        _, arms, cells = self._state.cells.shape
+        self._state.arms[arm, k.FIRST_CELL] = (level * arms + arm) * cells
 
     def replicas(self, arm: int) -> int:
         """How many replicas the arm has a place for."""
@@ -349,7 +257,7 @@ class RequestPlane:
             row = sum(map(len, self._rows))
             if row == len(self._state.replicas):
                 more = max(2 * row, 8)
-                self._change(replicas=_grown(self._state.replicas, 0, more), rings=_grown(self._state.rings, 0, more))
+                self._change(replicas=grown(self._state.replicas, 0, more), rings=grown(self._state.rings, 0, more))
             self._rows[arm].append(row)
             self._empty(arm, row)
 
@@ -388,9 +296,9 @@ class RequestPlane:
         spill[lost, k.FINISH], spill[lost, k.LATENCY] = now_ns, now_ns - came_ns
         kept = k.BYTE | k.BYTE << k.CLASS_AT  # whose it was, and of which class
         spill[lost, k.TAG] = spill[lost, k.TAG] & kept | k.CRASH << k.KIND_AT
-        slots = self._state.replicas[row, k.FIRST_SLOT : k.FIRST_SLOT + self._services[arm].slots]
-        self._state.counts[arm, k.WORK] -= int(np.maximum(slots - now_ns, 0).sum())
-        np.minimum(slots, now_ns, out=slots)
+        slots = self._state.replicas[row, k.FIRST_SLOT :]
+        self._state.counts[arm, k.WORK] -= int(np.maximum(self._slots([row]) - now_ns, 0).sum())
+        np.minimum(slots, now_ns, out=slots, where=slots < NEVER)
 
     # --- what it answers ---
 
@@ -413,7 +321,7 @@ class RequestPlane:
         if not routable:
             return False
         row = routable[int(draws[0] % np.uint64(len(routable)))]
-        start_ns = max(int(self._slots(arm, [row]).min()), now_ns)
+        start_ns = max(int(self._slots([row]).min()), now_ns)
         if start_ns > now_ns and self._queue(row, now_ns) >= self._services[arm].queue:
             return False
         factor, added_ns, errors, _ = k.in_force(self._flat, arm * k.ARM_COLUMNS, now_ns)
@@ -430,9 +338,9 @@ class RequestPlane:
         """Count the users that each arm meets from now on (`kernels.LATELY`)."""
         np.bitwise_and(self._state.met, np.uint8(0xFF ^ k.LATELY), out=self._state.met)
 
-    def forget_users(self, arm: int) -> None:
-        """Users have met nothing at the arm: another model answers there."""
-        self._state.met[arm] = 0
+    def forget_first(self, arm: int) -> None:
+        """No request has come to the arm yet: another model answers there."""
+        self._state.arms[arm, k.FIRST_NS] = -1
 
     def in_flight(self, arm: int) -> int:
         """Requests that came and whose outcome has not been seen."""
@@ -445,17 +353,17 @@ class RequestPlane:
 
     def busy_slots(self, arm: int, at_ns: int) -> int:
         """Slots of the arm's replicas that are in service, on requests that have come."""
-        return int(np.count_nonzero(self._slots(arm, self._rows[arm]) > at_ns))
+        return int(np.count_nonzero(self._slots(self._rows[arm]) > at_ns))
 
     def idle_at_ns(self, arm: int, replica: int) -> int:
         """When the replica has finished all it has taken on so far."""
-        return int(self._slots(arm, [self._rows[arm][replica]]).max())
+        return int(self._slots([self._rows[arm][replica]]).max())
 
     def shortest_wait(self, arm: int, at_ns: int) -> int | None:
         """How long a request would queue where it waits least, in ns; None where no replica would take it."""
         waits = []
         for row in self._routable[arm]:
-            free_ns = int(self._slots(arm, [row]).min())
+            free_ns = int(self._slots([row]).min())
             full = free_ns > at_ns and self._queue(row, at_ns) >= self._services[arm].queue
             if not full and self._state.replicas[row, k.DIES] > max(free_ns, at_ns):
                 waits.append(max(free_ns - at_ns, 0))
@@ -465,8 +373,9 @@ class RequestPlane:
 
     def _tally(self, arm: int) -> Tally:
         counts: list[int] = self._state.counts[arm].tolist()
-        cells = {level: cell for level, cell in enumerate(self._state.cells[:, arm]) if counts[k.OK] and cell.any()}
-        backlog_ns = int(np.maximum(self._slots(arm, self._rows[arm]) - self.now_ns, 0).sum())
+        rows = self._state.cells[:, arm, :-1]
+        cells = {level: cell for level, cell in enumerate(rows) if counts[k.OK] and cell.any()}
+        backlog_ns = int(np.maximum(self._slots(self._rows[arm]) - self.now_ns, 0).sum())
         # What was begun, less what is still to be done of it: a slot is busy without a gap from now until it is free.
         busy_ns = counts[k.WORK] + self._backlog_ns[arm] - backlog_ns
         self._backlog_ns[arm] = backlog_ns
@@ -489,9 +398,10 @@ class RequestPlane:
         latency = Histogram.of_counts(self._state.class_buckets[arm, kind], counts[k.SUM])
         return ClassTally(counts[k.ARRIVALS], counts[k.OK], failed, latency)
 
-    def _slots(self, arm: int, rows: Sequence[int]) -> IntArray:
-        """When the slots that are real fall free."""
-        return self._state.replicas[rows, k.FIRST_SLOT : k.FIRST_SLOT + self._services[arm].slots]
+    def _slots(self, rows: Sequence[int]) -> IntArray:
+        """When the slots of these replicas fall free; those that are not real, of which each may have others, never."""
+        slots = self._state.replicas[rows, k.FIRST_SLOT :]
+        return slots[slots < NEVER]
 
     def _queue(self, row: int, at_ns: int) -> int:
         _, head, tail = self._state.replicas[row, :3]
@@ -506,7 +416,7 @@ class RequestPlane:
 
     def _route(self, arm: int, rows: set[int]) -> None:
         if len(rows) > self._state.routable.shape[1]:
-            self._change(routable=_grown(self._state.routable, 1, 2 * len(rows)))
+            self._change(routable=grown(self._state.routable, 1, 2 * len(rows)))
         self._routable[arm] = rows
         # The kernel takes its arrays flat: a replica is where its row begins.
         width = self._state.replicas.shape[1]
@@ -524,19 +434,5 @@ class RequestPlane:
             columns[k.FIRST_FAULT] = arm * self._state.faults[arm].size
 
 
-def _grown(array: NDArray[A], axis: int, length: int) -> NDArray[A]:
-    """A copy that is longer along an axis, with zeros in the new part."""
-    pad = [(0, length - array.shape[axis] if axis == here else 0) for here in range(array.ndim)]
-    return np.pad(array, pad)
-
-
-def _classes(classes: Sequence[RequestClass], members: Sequence[IntArray], *, walking: bool) -> IntArray:
-    """What the kernel knows of classes; each draws from all its rows, or from those that its time is in."""
-    table = np.zeros((max(len(classes), 1), k.CLASS_COLUMNS), np.int64)
-    table[:, k.CLASS_ARM] = -1
-    first = 1
-    for columns, rows in zip(table, members, strict=False):
-        columns[k.CLASS_FIRST], columns[k.CLASS_ROWS] = first, len(rows)
-        columns[k.CLASS_WINDOW] = max(len(rows) // WINDOWS, 1) if walking else len(rows)
-        first += len(rows)
-    return table
+def _swap(columns: list[T], one: int, other: int) -> None:
+    columns[one], columns[other] = columns[other], columns[one]

@@ -445,7 +445,7 @@ class Steps:
 
     def _waits_for_judgement(self, state: State) -> bool:
         analysis = self.policy.analysis
-        if analysis is None or analysis.no_data is not NoData.HOLD or not state.analysing:
+        if analysis is None or analysis.no_data is not NoData.HOLD or not state.analysing or not self._exposed(state):
             return False
         return state.passed_ns is None or state.passed_ns <= state.routed_ns
 

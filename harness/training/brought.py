@@ -6,8 +6,8 @@ from typing import Any, Final
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
 from harness.data.split import Rows
-from harness.domain.model import Role, Source, Task, TrainedModel
-from harness.errors import ArtifactError, DataError
+from harness.domain.model import GivenPlan, Role, Source, Task, TrainedModel
+from harness.errors import ArtifactError, DataError, InputError
 from harness.protocols import Population
 from harness.training.digest import model_digest
 
@@ -40,6 +40,27 @@ def brought(estimator: Any, name: str, role: Role, where: str) -> TrainedModel:
         classes=classes,
         artifact_digest=model_digest(estimator),
     )
+
+
+def given(plan: GivenPlan, name: str, role: Role, population: Population | None) -> TrainedModel:
+    """What a caller in Python has handed over as the model of a role.
+
+    Raises:
+        InputError: it is no model, does not fit the data, or is nothing although there are rows to answer.
+    """
+    if plan.model is None:
+        if population is not None:
+            raise InputError(
+                f"model.{role} is not given, and the data's rows are to be answered; give a fitted estimator"
+            )
+        return TrainedModel(
+            name=name, role=role, source=Source.GIVEN, algorithm="unknown", params={}, estimator=None,
+            task=Task.CLASSIFICATION, features=(), classes=(), artifact_digest=f"unknown:{name}/{role}",
+        )  # fmt: skip
+    model = plan.model if isinstance(plan.model, TrainedModel) else brought(plan.model, name, role, f"model.{role}")
+    source = Source.REGISTERED if plan.revision else Source.GIVEN
+    model = replace(model, name=name, role=role, source=source)
+    return check_fits(model, population, f"model.{role}") if population else model
 
 
 def _classes(estimator: Any, where: str) -> tuple[str, ...]:

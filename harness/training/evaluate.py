@@ -33,6 +33,43 @@ def evaluate(model: TrainedModel, population: Population) -> dict[str, float]:
         raise ArtifactError(f"the {model.role} model {model.name} cannot answer the held-out rows: {error}") from error
 
 
+def answers(model: TrainedModel, rows: Any) -> list[tuple[Any, float | None]]:
+    """What a model says of rows, by the same rule as it is evaluated by.
+
+    Returns:
+        For each row the label and how probable it is (None where the model does not say), or the value and None.
+
+    Raises:
+        ArtifactError: the model cannot answer these rows.
+    """
+    try:
+        with calm():
+            seen = rows[list(model.features)]
+            if model.task is Task.REGRESSION:
+                return [(float(value), None) for value in np.ravel(model.estimator.predict(seen))]
+            predicted, chances = _predicted(model, seen)
+            place = positive_index(model)
+            sure = (
+                [None] * len(seen) if chances is None else np.where(predicted, chances[:, place], 1 - chances[:, place])
+            )
+            return [
+                (model.classes[int(label)], None if chance is None else float(chance))
+                for label, chance in zip(predicted, sure, strict=True)
+            ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtifactError(f"the {model.role} model {model.name} cannot answer the held-out rows: {error}") from error
+
+
+def _predicted(model: TrainedModel, rows: Any) -> tuple[NDArray[np.int64], FloatArray | None]:
+    """Whether each row is said to be positive, and the probabilities of the classes, where there are any."""
+    place = positive_index(model)
+    chances = model.estimator.predict_proba(rows) if hasattr(model.estimator, "predict_proba") else None
+    if chances is not None and model.source is Source.TRAINED:
+        return (chances.argmax(axis=1) == place).astype(np.int64), chances
+    # The likeliest class is not the answer of a model whose threshold was tuned: it must be asked.
+    return np.asarray(model.estimator.predict(rows) == model.estimator.classes_[place]).astype(np.int64), chances
+
+
 def positive_index(model: TrainedModel) -> int:
     """Where the estimator keeps the positive class among its own."""
     return [str(label) for label in model.estimator.classes_].index(model.classes[-1])
@@ -42,11 +79,7 @@ def _classification(model: TrainedModel, population: Population) -> dict[str, fl
     truth = np.asarray(population.target)
     rows = population.rows[list(model.features)]
     place = positive_index(model)
-    chances = model.estimator.predict_proba(rows) if hasattr(model.estimator, "predict_proba") else None
-    if chances is not None and model.source is Source.TRAINED:
-        predicted = (chances.argmax(axis=1) == place).astype(np.int64)
-    else:  # the likeliest class is not the answer of a model whose threshold was tuned: it must be asked
-        predicted = np.asarray(model.estimator.predict(rows) == model.estimator.classes_[place]).astype(np.int64)
+    predicted, chances = _predicted(model, rows)
     hits, wrong = int((predicted & truth).sum()), int((predicted != truth).sum())
     found = {"accuracy": float(metrics.accuracy_score(truth, predicted))}
     if predicted.any():

@@ -9,11 +9,10 @@ from harness.data.split import Rows
 from harness.domain.event import Evaluated, ModelReady
 from harness.domain.model import (
     ArtifactPlan,
+    GivenPlan,
     PredictionsPlan,
     RegisteredPlan,
     Role,
-    Source,
-    Task,
     TrainedModel,
     TrainPlan,
     UriPlan,
@@ -22,14 +21,13 @@ from harness.errors import DataError, InputError, NotRegistered
 from harness.protocols import Case, ModelStore, Registry, Tell
 from harness.seeds import stream
 from harness.training import artifact
-from harness.training.algorithms import effective
-from harness.training.brought import brought, check_fits
-from harness.training.cache import ModelCache, shared, training_key
+from harness.training.brought import brought, check_fits, given
+from harness.training.cache import ModelCache, shared
 from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
-from harness.training.fit import fit, unfitted
 from harness.training.recorded import recorded, remarks
 from harness.training.stored import fetched, named
+from harness.training.train import train
 
 ROLES: Final = (Role.STABLE, Role.CANDIDATE)
 
@@ -97,6 +95,9 @@ class Train:
                     )
                     models[role] = found.model
                     revisions |= {role: found.revision} if found.revision else {}
+                case GivenPlan():
+                    models[role] = given(plan, case.scenario.model.name, role, case.population)
+                    revisions |= {role: plan.revision} if plan.revision else {}
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
@@ -126,23 +127,11 @@ class Train:
             population if isinstance(population, Rows) else Rows(population.rows, population.target, _plain(population))
         )
         rows = training_rows(rows, scenario.faults, role, scenario.seed)
-        params = effective(plan.algorithm, plan.params, stream(scenario.seed, f"training/{role}").integer())
-        pipeline = unfitted(plan.algorithm, params, rows)
-        fitted, reused = self._cache.get(training_key(pipeline, rows), lambda: fit(plan.algorithm, pipeline, rows))
-        notes += fitted.notes
-        model = TrainedModel(
-            name=scenario.model.name,
-            role=role,
-            source=Source.TRAINED,
-            algorithm=plan.algorithm,
-            params=params,
-            estimator=fitted.estimator,
-            task=Task.CLASSIFICATION if rows.classes else Task.REGRESSION,
-            features=tuple(str(name) for name in rows.rows.columns),
-            classes=rows.classes,
-            artifact_digest=fitted.digest,
-            data_digest=case.data_digest,
+        random_state = stream(scenario.seed, f"training/{role}").integer()
+        model, fitted, reused = train(
+            plan, rows, random_state, self._cache, scenario.model.name, role, case.data_digest
         )
+        notes += fitted.notes
         return model, reused
 
     async def _in_service(self, case: Case, notes: list[str]) -> TrainedModel | None:
@@ -187,7 +176,8 @@ def _plain(population: object) -> tuple[str, ...]:
 
 
 def _same_task(stable: TrainedModel, candidate: TrainedModel) -> None:
-    if stable.task is not candidate.task:
+    known = stable.estimator is not None and candidate.estimator is not None
+    if known and stable.task is not candidate.task:
         raise InputError(f"stable is a model for {stable.task} and the candidate one for {candidate.task}")
 
 

@@ -182,7 +182,16 @@ def test_an_expectation_may_speak_of_all_that_analysis_may_and_of_the_run():
     ("text", "scope", "message"),
     [
         ("agreement > 99%", Scope(Standing.ANALYSIS), "agreement is only measured where requests are copied"),
-        ("grade == A", Scope(Standing.EXPECT), "grade is only given by a load test"),
+        (
+            "grade == A",
+            Scope(Standing.EXPECT),
+            "grade is only given by a load test; add staging, where the candidate stands one",
+        ),
+        (
+            "grade == A",
+            Scope(Standing.ANALYSIS, staged=True),
+            "grade is given to the load test in staging, before the rollout; it belongs under expect",
+        ),
         (
             "outcome == promoted",
             Scope(Standing.ANALYSIS),
@@ -370,3 +379,8 @@ def test_words_are_equal_or_not(word):
 def test_an_outcome_is_described_by_its_words():
     found = evaluate(parse("outcome == promoted").condition, reader({"outcome": "rolled_back"}))
     assert str(found) == "outcome is rolled_back, not == promoted"
+
+
+@pytest.mark.parametrize("text", ["grade == A", 'grade == "A+" or grade == B', "grade != F"])
+def test_a_grade_may_be_expected_where_there_is_staging(text):
+    assert metrics_of(parse(text, Scope(Standing.EXPECT, staged=True)).condition) == ("grade",)

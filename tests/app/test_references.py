@@ -30,6 +30,28 @@ WRONG = {
         "it is one of Month-to-month, One year, Two year",
     ),
 }
+SUCCESSOR = "successors=[{{at: 35m, candidate: {{algorithm: random_forest{0}}}, inject: [{1}]}}]"
+LATER = {
+    "a successor that cannot be trained": (
+        [SUCCESSOR.format(", params: {n_estimators: -3}", "")],
+        "Got -3 instead",
+    ),
+    "a drift that befalls a successor": (
+        [SUCCESSOR.format("", "{at: 40m, on: candidate, drift: {column: Contract, shift: 1sd}}")],
+        "only a column of numbers can be shifted",
+    ),
+    "a class that asks rows that there are none of": (
+        ["traffic.classes=[{name: web, share: 100%, rows: {Contract: Yearly}}]"],
+        "no held-out row has Contract = Yearly, which web asks; they have Month-to-month, One year, Two year",
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "told"), LATER.values(), ids=LATER)
+def test_what_would_only_be_met_later_is_refused_beforehand_too(overrides: list[str], told: str) -> None:
+    (only,) = problems(app.load_scenario(MAIN, overrides))
+    assert told in only
+    assert f"--set {overrides[0].partition('=')[0]}=" in only
 
 
 def problems(scenario: object) -> list[str]:

@@ -159,7 +159,7 @@ def test_a_version_of_the_scenarios_own_model_is_not_registered_again(
     (result,) = json.loads(Path("out.json").read_text())["scenarios"]
     assert (result["stable"], result["candidate"]) == ("churn:4", "churn:3")
     assert [each["source"] for each in ready(tmp_path)] == ["trained", "registered"]
-    assert versions(store, "churn") == {1: ["champion"], 2: ["pickled"], 3: ["stable"], 4: []}
+    assert versions(store, "churn") == {1: ["champion"], 2: ["pickled"], 3: ["stable"], 4: ["previous"]}
 
 
 @pytest.mark.parametrize("kind", ["registry", "tracker"])
@@ -174,7 +174,7 @@ def test_any_other_is_a_model_that_was_brought(
     assert [each["source"] for each in ready(tmp_path)] == ["trained", "artifact"]
     assert list(versions(store, "churn")) == [1, 2, 3]
     if kind == "registry":
-        assert versions(store, "other") == {1: [], 2: ["candidate", "stable"]}
+        assert versions(store, "other") == {1: ["previous"], 2: ["candidate", "stable"]}
 
 
 @pytest.mark.parametrize("source", ["registered: pickled", "artifact: models:/churn/2"])
@@ -220,7 +220,7 @@ def test_a_first_scenario_of_a_model_in_mlflow_passes_the_check_and_runs_untouch
     ran = call("run", "s/my.yaml", "--quiet", "--json", "-")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["scenarios"][0]["outcome"] == "promoted"
-    assert list(versions(store, "telco_churn").values()) == [[], ["candidate", "stable"]]
+    assert list(versions(store, "telco_churn").values()) == [["previous"], ["candidate", "stable"]]
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,46 @@ async def test_a_version_of_others_loads_if_it_holds_no_code(
             await registry(uri).resolve("theirs", "stable")
 
 
+async def test_versions_come_page_by_page_in_the_order_of_their_numbers(
+    stores: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.backends import mlflow_listing
+
+    uri = stores()
+    theirs = client(uri)
+    for name in ("it's theirs", *(f"model-{number:02}" for number in range(11))):
+        theirs.create_registered_model(name)
+    for _ in range(12):
+        theirs.create_model_version("it's theirs", source="file:///nowhere")
+    monkeypatch.setattr(mlflow_listing, "PAGE", 5)
+    found = await registry(uri).versions("it's theirs")
+    assert [each.revision.version for each in found] == list(range(1, 13))
+    assert len(await registry(uri).names()) == 12
+
+
+async def test_a_version_whose_run_is_gone_is_listed_without_metrics(stores: Callable[[], str]) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = stores()
+    revision = await registry(uri).register(sample_model(1), "one")
+    run_id = client(uri).get_model_version(revision.name, "1").run_id
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    client(uri).delete_run(run_id)
+    made: Any = SqlAlchemyStore
+    store = made(uri, folder.as_uri())
+    store._hard_delete_run(run_id)
+    store.engine.dispose()
+    [version] = await registry(uri).versions(revision.name)
+    assert (version.revision, dict(version.metrics), version.data_digest) == (revision, {}, sample_model(1).data_digest)
+
+
+async def test_marks_and_aliases_are_seen_by_mlflows_own_client(stores: Callable[[], str]) -> None:
+    uri = stores()
+    revision = await registry(uri).register(sample_model(1), "one")
+    await registry(uri).mark(revision, "verified")
+    assert client(uri).get_model_version(revision.name, "1").tags["harness.status"] == "verified"
+
+
 class OwnClassifier(LogisticRegression):
     """A type that nobody but its author knows, as a trusted pickle may bring it."""
 

@@ -113,6 +113,86 @@ class LosesClasses(MemoryRegistry):
         return replace(await super().load(revision), classes=())
 
 
+class RemovesAll(MemoryRegistry):
+    """Removing one alias removes those of the version."""
+
+    async def remove_alias(self, name, alias):
+        for each in ("stable", "previous", "candidate"):
+            await super().remove_alias(name, each)
+
+
+class RemovesOnce(MemoryRegistry):
+    """An alias that is gone already is an error."""
+
+    async def remove_alias(self, name, alias):
+        await self.resolve(name, alias)
+        await super().remove_alias(name, alias)
+
+
+class KeepsAliases(MemoryRegistry):
+    async def remove_alias(self, name, alias):
+        self._shelf(name)
+
+
+class FirstMark(MemoryRegistry):
+    """What was marked once stays so."""
+
+    async def mark(self, revision, status):
+        if not self._entry(revision).status:
+            await super().mark(revision, status)
+
+
+class MarksTheName(MemoryRegistry):
+    """A mark is of all versions."""
+
+    async def mark(self, revision, status):
+        for kept in self.kept(revision.name):
+            await super().mark(kept.revision, status)
+
+
+class NewestFirst(MemoryRegistry):
+    async def versions(self, name):
+        return tuple(reversed(await super().versions(name)))
+
+
+class LosesData(MemoryRegistry):
+    async def versions(self, name):
+        return tuple(replace(each, data_digest=None) for each in await super().versions(name))
+
+
+class LosesMetrics(MemoryRegistry):
+    async def versions(self, name):
+        return tuple(replace(each, metrics={}) for each in await super().versions(name))
+
+
+class RemembersAliases(MemoryRegistry):
+    """A version that had an alias has it for ever."""
+
+    def __init__(self):
+        super().__init__()
+        self.had: set[tuple[Revision, str]] = set()
+
+    async def set_alias(self, revision, alias):
+        await super().set_alias(revision, alias)
+        self.had.add((revision, alias))
+
+    async def versions(self, name):
+        return tuple(
+            replace(each, aliases=tuple(sorted(alias for revision, alias in self.had if revision == each.revision)))
+            for each in await super().versions(name)
+        )
+
+
+class EmptyForNobody(MemoryRegistry):
+    async def versions(self, name):
+        return await super().versions(name) if self.kept(name) else ()
+
+
+class OneName(MemoryRegistry):
+    async def names(self):
+        return (await super().names())[:1]
+
+
 @pytest.mark.parametrize(
     ("broken", "name", "sentence"),
     [
@@ -126,6 +206,17 @@ class LosesClasses(MemoryRegistry):
         (BareErrors, "what_is_not_there_is_an_error", "an unknown name is a NotRegistered, not KeyError"),
         (LoadsTheNewest, "a_loaded_model_answers_as_the_one_registered", "the digest it was registered with"),
         (LosesClasses, "a_loaded_model_answers_as_the_one_registered", "keeps its classes"),
+        (RemovesAll, "a_removed_alias_names_nothing", r"of stable is left \[\]"),
+        (RemovesOnce, "a_removed_alias_names_nothing", "also when it is gone, is no error"),
+        (KeepsAliases, "a_removed_alias_names_nothing", "an alias that was removed is a NotRegistered"),
+        (FirstMark, "a_mark_stays_with_its_version", "a second mark replaces the first"),
+        (MarksTheName, "a_mark_stays_with_its_version", "at its version, and at no other"),
+        (NewestFirst, "versions_are_listed_whole", "oldest first"),
+        (LosesData, "versions_are_listed_whole", "the digest of its data, not None"),
+        (LosesMetrics, "versions_are_listed_whole", "keeps its metrics, not {}"),
+        (RemembersAliases, "versions_are_listed_whole", "the aliases it has now"),
+        (EmptyForNobody, "versions_are_listed_whole", "an unknown name is a NotRegistered, but the answer was"),
+        (OneName, "versions_are_listed_whole", "every model is listed"),
     ],
 )
 async def test_a_broken_registry_is_told_which_promise_it_breaks(broken, name, sentence):

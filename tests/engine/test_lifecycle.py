@@ -1,6 +1,7 @@
 """What comes after a promotion, who comes next, and whom it is told: whole runs, from their events."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_an_alarm_that_only_tells_is_not_repeated_while_it_cools_down() -> None:
     often, seldom = (lived(care(OnAlarm.NOTIFY, cool_down_ns=cool), LATE) for cool in (0, 8 * MINUTE))
     assert len(often.events.of(Alarmed)) > len(seldom.events.of(Alarmed)) >= 2
     heard = [event.at_ns for event in seldom.events.of(Alarmed)]
-    assert min(b - a for a, b in zip(heard, heard[1:], strict=False)) >= 8 * MINUTE
+    assert min(b - a for a, b in pairwise(heard)) >= 8 * MINUTE
     assert seldom.outcome is Outcome.PROMOTED
 
 

@@ -202,7 +202,7 @@ def shadows_answer_nobody(story: Story) -> None:
 
 
 def capacity_is_kept(story: Story) -> None:
-    """While replicas stand for weights, nothing that is ready is given up below what was allowed, nor asked beyond it."""
+    """While replicas stand for weights, nothing ready is given up below what is allowed, nor asked beyond it."""
     policy = story.plan.scenario.rollout
     if not policy.by_replicas or policy.strategy not in {"rolling", "canary"}:
         return

@@ -94,6 +94,8 @@ class Trainer:
 class Pager:
     """Takes every message."""
 
+    realtime = False
+
     def __init__(self) -> None:
         self.messages: list[Mapping[str, Any]] = []
 

@@ -1,4 +1,4 @@
-"""Generated policies, orders, successors and aftercare, on backends that fail or hang at any call, cancelled at any event.
+"""Generated policies and lifecycles, on backends that fail or hang at any call, cancelled at any event.
 
 Each run is rehearsed whole, on virtual time and a simulated cluster with little traffic, and checked against every
 invariant. What is generated: `policies.py`; what goes wrong: `troubles.py`; what must hold: `invariants.py`.

@@ -152,8 +152,8 @@ def test_the_summary_has_a_line_for_each_scenario_and_what_was_not_met() -> None
         ["⏭️", "real.yaml", f"skipped: {junit.REAL_CLOCK}"],
         ["⏹️", "later.yaml", junit.NOT_REACHED],
     ]
-    assert {len(row) for row in overview} == {7}
-    assert overview[2][3:6] == ["8,000", "520", "4m"]
+    assert {len(row) for row in overview} == {8}
+    assert overview[2][3:7] == ["8,000", "520", "–", "4m"]
     assert ["requests to the candidate", "8,000", "7.41% of 108,000"] in cost
     said = [shown(token) for token in parsed(document) if token.type == "inline"]
     assert "Rehearsal: 1 of 4 scenarios passed" in said[0]
@@ -172,7 +172,7 @@ def test_no_name_breaks_the_summary(name: str) -> None:
     plain = tags(suite([replace(fold(rolled_back()), name="n", path="n"), Unstarted("n", "n", "n")]))
     assert tags(document) <= plain | {"softbreak"}
     overview = tables(document)[0]
-    assert [len(row) for row in overview] == [7] * 5
+    assert [len(row) for row in overview] == [8] * 5
     printable = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     assert overview[1][1] == overview[2][1] == printable
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.domain.model import Role
+from harness.domain.model import ARMS
 from harness.log import read
 from harness.report import compare, compare_page, fold, listing
 from harness.report.result import Input, Result
@@ -31,7 +31,7 @@ def column(name: str, stable: float, candidate: float) -> Input:
 
 def test_the_totals_of_each_arm_are_those_of_each_run() -> None:
     a, b = golden("canary_healthy"), golden("canary_regression")
-    rows = {f"{role}: {row.name}": row for role in Role for row in section(f"Totals of {role.value}", a, b).rows}
+    rows = {f"{role}: {row.name}": row for role in ARMS for row in section(f"Totals of {role.value}", a, b).rows}
     assert (rows["candidate: arrived"].a, rows["candidate: arrived"].b) == ("478,118", "19,165")
     assert rows["candidate: arrived"].difference == f"−{478_118 - 19_165:,} (x{19_165 / 478_118:.3g})"
     assert (rows["candidate: p95"].a, rows["candidate: p95"].b) == ("80.2 ms", "102 ms")
@@ -40,7 +40,7 @@ def test_the_totals_of_each_arm_are_those_of_each_run() -> None:
     told = {
         (each["arm"], each["name"]): (each["a"], each["b"]) for each in compare.as_json(compare.compare(a, b))["totals"]
     }
-    for role in Role:
+    for role in ARMS:
         assert told[role.value, "bad"] == (a.totals[role].bad, b.totals[role].bad)
         assert told[role.value, "p99"] == tuple(each.totals[role].figures["p99"] for each in (a, b))
     assert not any(name in ("queue_length", "requests") for _, name in told)
@@ -59,7 +59,7 @@ def test_the_drift_of_columns_and_predictions_is_that_of_each_run() -> None:
     assert (moved.name, moved.b, moved.difference) == ("TotalCharges", "stable 0.64, candidate 0.64", "candidate +0.64")
     assert (calm.name, calm.a, calm.b) == ("18 columns as before", "at most 0.00", "at most 0.04")
     told = compare.as_json(compare.compare(a, b))["drift"]
-    assert told["predictions"]["b"] == {role.value: b.predictions[role].drift[role] for role in Role}
+    assert told["predictions"]["b"] == {role.value: b.predictions[role].drift[role] for role in ARMS}
     for side, run in (("a", a), ("b", b)):
         for each in run.inputs:
             (found,) = [row[side] for row in told["columns"] if row["column"] == each.name]

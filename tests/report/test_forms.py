@@ -28,7 +28,9 @@ KEYS = [
     "name", "path", "seed", "clock", "passed", "outcome", "reason", "stable",
     "candidate", "simulated_s", "wall_s", "timing_s", "requests", "detected_after_s",
     "candidate_requests", "candidate_share_max",
-    "bad_responses", "failed_requests", "expectations", "gates", "analysis", "inputs",
+    "bad_responses", "failed_requests", "users_exposed", "users_harmed",
+    "expectations", "gates", "analysis", "inputs",
+    "checks", "approvals", "experiment", "classes", "rollouts", "alarms", "retrainings",
     "event_log", "event_digest", "report",
 ]
 # fmt: on

@@ -62,13 +62,15 @@ expect:
 
 CATALOG = scenario.Catalog(
     algorithms=("linear_regression", "logistic_regression", "random_forest"),
-    strategies=("canary",),
+    strategies=("ab_test", "blue_green", "canary", "rolling", "shadow"),
     backends={
         "registry": ("memory", "mlflow"),
         "tracker": ("memory",),
         "serving": ("simulated",),
         "metrics": ("inprocess",),
+        "notifier": ("log", "memory", "webhook"),
     },
+    stages=("fairness",),
 )
 
 Load = Callable[..., Scenario]

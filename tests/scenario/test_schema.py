@@ -32,7 +32,8 @@ def test_no_key_is_allowed_that_is_not_described(schema):
 
 def test_what_is_installed_is_enumerated(schema):
     definitions = schema["$defs"]
-    assert definitions["RolloutInput"]["properties"]["strategy"]["enum"] == ["canary"]
+    strategies = ["ab_test", "blue_green", "canary", "rolling", "shadow"]
+    assert definitions["RolloutInput"]["properties"]["strategy"]["enum"] == strategies
     assert definitions["BackendsInput"]["properties"]["registry"]["anyOf"][0]["enum"] == ["memory", "mlflow"]
     assert definitions["BackendsInput"]["properties"]["metrics"]["enum"] == ["inprocess"]
     assert "random_forest" in definitions["SourceInput"]["properties"]["algorithm"]["enum"]
@@ -40,7 +41,9 @@ def test_what_is_installed_is_enumerated(schema):
 
 
 def test_of_some_keys_exactly_one_is_asked_for(schema):
-    assert schema["$defs"]["StepInput"]["oneOf"] == [{"required": ["weight"]}, {"required": ["pause"]}]
+    assert schema["$defs"]["StepInput"]["oneOf"] == [
+        {"required": [kind]} for kind in ("weight", "pause", "scale", "route", "mirror", "analyze", "approve", "smoke")
+    ]
 
 
 def test_defaults_are_as_one_would_write_them(schema):
@@ -98,6 +101,8 @@ def fits(value, schema, root, path=""):
     named = schema.get("type", [])
     wanted = tuple(types[each] for each in ([named] if isinstance(named, str) else named))
     if wanted and not isinstance(value, wanted):
+        return [path]
+    if "const" in schema and value != schema["const"]:
         return [path]
     if "enum" in schema and value not in schema["enum"]:
         return [path]

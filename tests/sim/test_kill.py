@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from harness.domain.service import Exponential, Fixed, Service
 from harness.domain.units import MILLISECOND, SECOND
-from harness.sim.plane import NEVER, RequestPlane, Tally
+from harness.sim.plane import NEVER, RequestPlane
+from harness.sim.tally import Tally
 
 AT = 40 * MILLISECOND
 LAW = Fixed(0.025)

@@ -6,7 +6,8 @@ from harness.data import dataset
 from harness.domain.model import DataPlan
 from harness.domain.service import Fixed, Service
 from harness.domain.units import HOUR, SECOND
-from harness.sim.plane import WINDOWS, RequestPlane
+from harness.sim.arrays import WINDOWS
+from harness.sim.plane import RequestPlane
 
 ROWS = 1000
 WIDTH = ROWS // WINDOWS

@@ -8,7 +8,7 @@
 
   // --- colours: canvases do not follow style sheets, so they are read anew whenever the theme changes ---
 
-  const NAMES = ["page", "text", "quiet", "grid", "line", "stable", "candidate", "bound", "fail", "fault"];
+  const NAMES = ["page", "text", "quiet", "grid", "line", "stable", "candidate", "baseline", "shadow", "bound", "fail", "fault", "alarm", "person"];
   const readPalette = () => {
     const style = getComputedStyle(root);
     palette = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
@@ -70,6 +70,17 @@
     stable: { width: 1.75, dash: [7, 4] },
     bound: { width: 1.5, dash: [2, 3] },
     planned: { width: 1.5, dash: [2, 3] },
+    baseline: { width: 1.75, dash: [2, 3] },
+    shadow: { width: 1.75, dash: [10, 3] },
+    effect: { width: 2 },
+    interval: { width: 1 },
+    nought: { width: 1.5, dash: [2, 3] },
+  };
+  const COLOURS = { planned: "bound", nought: "bound", effect: "candidate", interval: "candidate" };
+  // What lies between two lines, as a band: an interval.
+  const bands = (plot) => {
+    const edges = plot.lines.map((line, i) => (line.kind === "interval" ? i + 1 : 0)).filter(Boolean);
+    return edges.length === 2 ? [{ series: edges, fill: () => palette.candidate + "2e" }] : undefined;
   };
   const isolated = (u, index, shown) => {
     if (shown) return null;
@@ -82,7 +93,7 @@
   };
   const series = (plot) => (line) => ({
     label: line.name,
-    stroke: () => palette[line.kind === "planned" ? "bound" : line.kind],
+    stroke: () => palette[COLOURS[line.kind] || line.kind],
     paths: plot.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
     points: { show: false, size: 5, filter: isolated },
     spanGaps: false,
@@ -95,39 +106,46 @@
     step: { colour: "bound", width: 1, dash: [], lane: 0, rank: 1 },
     held: { colour: "bound", width: 1.5, dash: [3, 3], lane: 0, rank: 2 },
     decision: { colour: "text", width: 2, dash: [], lane: 0, rank: 0 },
+    rollout: { colour: "text", width: 3, dash: [1, 1], lane: 0, rank: 0 },
+    alarm: { colour: "alarm", width: 2, dash: [], lane: 2, rank: 0 },
+    retraining: { colour: "alarm", width: 1.5, dash: [6, 2], lane: 2, rank: 1 },
+    approval: { colour: "person", width: 1.5, dash: [2, 3], lane: 2, rank: 1 },
     fault: { colour: "fault", width: 1.5, dash: [5, 4], lane: 1, rank: 0 },
     fault_ended: { colour: "fault", width: 1, dash: [2, 4], lane: 1, rank: 1 },
     replica: { colour: "fault", width: 1, dash: [1, 3], lane: 1, rank: 2 },
   };
   const inOrder = [...data.flags].sort((a, b) => LOOKS[a.mark].rank - LOOKS[b.mark].rank || a.x - b.x);
-  const lanes = data.flags.length ? 1 + Math.max(...data.flags.map((flag) => LOOKS[flag.mark].lane)) : 0;
+  // Only as many lanes of labels as there are kinds of flags.
+  const used = [...new Set(data.flags.map((flag) => LOOKS[flag.mark].lane))].sort();
+  const lanes = used.length;
 
   const drawFlags = (u) => {
     const { ctx, bbox } = u;
     const px = uPlot.pxRatio;
-    const taken = [[], []];
+    const taken = used.map(() => []);
     ctx.save();
     ctx.font = `600 ${11 * px}px system-ui, sans-serif`;
     ctx.textBaseline = "alphabetic";
     ctx.textAlign = "left";
     for (const flag of inOrder) {
       const look = LOOKS[flag.mark];
+      const lane = used.indexOf(look.lane);
       const x = Math.round(u.valToPos(flag.x, "x", true));
       if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
       ctx.strokeStyle = ctx.fillStyle = palette[look.colour];
       ctx.lineWidth = look.width * px;
       ctx.setLineDash(look.dash.map((part) => part * px));
       ctx.beginPath();
-      ctx.moveTo(x, bbox.top - (look.lane * LANE + 2) * px);
+      ctx.moveTo(x, bbox.top - (lane * LANE + 2) * px);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
       // A label that would cover another is left out: the list above the plots has them all.
       const width = ctx.measureText(flag.label).width;
       const left = Math.min(Math.max(x - width / 2, bbox.left), bbox.left + bbox.width - width);
       const gap = 4 * px;
-      if (taken[look.lane].some(([from, to]) => left < to + gap && left + width > from - gap)) continue;
-      taken[look.lane].push([left, left + width]);
-      ctx.fillText(flag.label, left, bbox.top - (look.lane * LANE + 5) * px);
+      if (taken[lane].some(([from, to]) => left < to + gap && left + width > from - gap)) continue;
+      taken[lane].push([left, left + width]);
+      ctx.fillText(flag.label, left, bbox.top - (lane * LANE + 5) * px);
     }
     ctx.restore();
   };
@@ -165,7 +183,7 @@
       const cell = place.appendChild(document.createElement("span"));
       const key = cell.appendChild(document.createElement("i"));
       key.className = "key " + line.kind;
-      cell.append(` ${line.kind} `);
+      cell.append(` ${line.kind === "bound" ? "bound" : line.name} `);
       return cell.appendChild(document.createElement("b"));
     });
     return (u) => {
@@ -189,6 +207,7 @@
 
   const range = (plot) => (u, low, high) => {
     if (plot.id === "share") return [0, 1.04];
+    if (plot.span) return plot.span;
     if (low == null) return [0, 1];
     if (plot.zero) return [0, (high || 0.01) * 1.1];
     const room = (high - low || Math.abs(high) || 1) * 0.12;
@@ -223,6 +242,7 @@
         },
       ],
       series: [{}, ...plot.lines.map(series(plot))],
+      bands: bands(plot),
       hooks: { drawAxes: [drawFlags], draw: [drawFailed(plot)], setCursor: [told] },
     };
     const made = new uPlot(options, [plot.x, ...plot.lines.map((line) => line.y)], box);

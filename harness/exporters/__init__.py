@@ -1,0 +1,1 @@
+"""Exporters: what a scenario says, as other systems read it."""
