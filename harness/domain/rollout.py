@@ -279,6 +279,8 @@ class HookAnswer:
     hook: str
     passed: bool
     reason: str
+    because: tuple[int, ...] = ()
+    """Sequence numbers of the events that tell what it found."""
 
 
 class Order(StrEnum):

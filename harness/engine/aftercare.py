@@ -13,6 +13,7 @@ from harness.domain.model import Revision, Role
 from harness.domain.rollout import AnalysisPhase, End, Order, Outcome
 from harness.domain.units import SECOND
 from harness.engine import settle
+from harness.engine.calls import answered
 from harness.engine.executor import Executor
 from harness.engine.looks import analyse, observe
 from harness.engine.stages import mark, unalias
@@ -140,7 +141,7 @@ class Watch:
         name = executor.scenario.model.name
 
         async def archive() -> None:
-            previous = await executor.parts.registry.resolve(name, settle.PREVIOUS)
+            previous = await answered("the registry", executor.parts.registry.resolve(name, settle.PREVIOUS))
             await unalias(executor, name, settle.PREVIOUS)
             await mark(executor, previous, "archived")
 
@@ -157,7 +158,7 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
     """
     reason = f"{alarm.reason} ({alarm.monitor})"
     try:
-        previous = await executor.parts.registry.resolve(promoted.name, settle.PREVIOUS)
+        previous = await answered("the registry", executor.parts.registry.resolve(promoted.name, settle.PREVIOUS))
     except BackendError as error:
         told = f"{reason}; and there is no previous version to go back to ({error}): traffic stays, a person must look"
         executor.tell(Escalated, told)
@@ -165,7 +166,7 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
         return End(Outcome.FAILED, told, alarm.because), None
     other = Role.STABLE if executor.home is Role.CANDIDATE else Role.CANDIDATE
     arms = {**executor.replicas, other: executor.scenario.service[other].replicas}
-    if dict(executor.replicas) != arms:
+    if not executor.scaled or dict(executor.replicas) != arms:
         await settle.attempts(lambda: executor.scale(arms))
     await _ready(executor, other)
     if not await settle.verify(executor, other, BACK_OFF_S):

@@ -10,9 +10,11 @@ from harness.clock import now_ns, sleep_until
 from harness.domain.event import Event, Intended, ReadyChanged, ReplicasApplied, Routed
 from harness.domain.lifecycle import ScriptedOrder
 from harness.domain.model import Role
-from harness.domain.rollout import Routing, Rules, Seen, Want, Weights
+from harness.domain.rollout import Ready, Routing, Rules, Seen, Want, Weights
+from harness.domain.rollout import Routed as SeenRouted
 from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE, share_text
+from harness.engine.calls import answered
 from harness.engine.herald import Herald
 from harness.errors import RuleViolation
 from harness.log import EventLog
@@ -75,8 +77,12 @@ class Executor:
     """As last asked for; None: nothing was asked for, or it was not answered."""
     ready: Mapping[Role, Readiness] = field(default_factory=dict)
     """As last seen."""
+    told: Mapping[Role, Readiness] = field(default_factory=dict)
+    """As the machine was last told: what it asks for is held against that. What it does not know yet is on its way."""
     replicas: Mapping[Role, int] = field(default_factory=dict)
-    """As last asked for."""
+    """As last asked for; of each arm the most that there may be, where it was not answered."""
+    scaled: bool = True
+    """The last change of them was answered."""
     home: Role = Role.STABLE
     """The arm that runs what is stable now: after a promotion, the one that was the candidate's."""
     baselines: Baselines = field(default_factory=Baselines)
@@ -120,36 +126,37 @@ class Executor:
 
     async def make_so(self, want: Want) -> list[Seen]:
         """Bring about a desired state; what is asked for again is not done again."""
-        check(want, self.ready, self.weights, self.parts.machine.rules, self.replicas)
+        check(want, self.told, self.weights, self.parts.machine.rules, self.replicas, self.routing)
         seen: list[Seen] = []
-        if dict(want.replicas) != dict(self.replicas):
+        if not self.scaled or dict(want.replicas) != dict(self.replicas):
             await self.scale(want.replicas)
             seen += await self.readiness()
         if want.routing != self.routing or dict(want.weights) != dict(self.weights):
             await self.route(want.routing)
-        return [*seen, _routed(self.weights)]
+        return [*seen, SeenRouted(self.weights)]
 
     async def scale(self, replicas: Mapping[Role, int]) -> None:
         """Want so many replicas of each arm."""
         intent = self.intend("scale", ", ".join(f"{role} {count}" for role, count in replicas.items()))
-        await self.parts.platform.serving.apply(replicas)
-        self.replicas = dict(replicas)
+        # A call that fails may have had its effect all the same: until it is answered there may be either.
+        self.replicas = {role: max(self.replicas.get(role, 0), count) for role, count in replicas.items()}
+        self.scaled = False
+        await answered("the change of replicas", self.parts.platform.serving.apply(replicas))
+        self.replicas, self.scaled = dict(replicas), True
         self.tell(ReplicasApplied, intent, self.replicas)
 
     async def route(self, want: Routing) -> None:
         """Put weights, routes and mirroring in force."""
         intent = self.intend("route", _routing_text(want))
         self.routing = None
-        self.weights = dict(await self.parts.platform.router.apply(want))
+        self.weights = dict(await answered("the change of routing", self.parts.platform.router.apply(want)))
         self.routing = want
         routes = tuple(str(route) for route in want.routes)
         self.tell(Routed, intent, self.weights, routes, want.mirror, want.sticky)
 
     async def readiness(self) -> list[Seen]:
         """Look at both arms; what has changed is logged, and where each stands is answered."""
-        from harness.domain.rollout import Ready
-
-        now = await self.parts.platform.serving.observe()
+        now = await answered("the look at the replicas", self.parts.platform.serving.observe())
         for role, state in now.items():
             if self.ready.get(role) != state:
                 self.tell(ReadyChanged, role, state.ready, state.wanted)
@@ -166,11 +173,12 @@ def check(
     in_force: Weights,
     rules: Rules = NO_RULES,
     replicas: Mapping[Role, int] = MappingProxyType({}),
+    routing: Routing | None = None,
 ) -> None:
     """Refuse what must never be, whatever strategy asked for it.
 
-    Weights are shares that sum to the whole, and no arm gets more than it has unless it was last seen ready; and the
-    rules that the strategy itself gave are kept.
+    Weights are shares that sum to the whole, and no arm gets more than it has unless it was last seen ready (or it is
+    stable, and nobody who stays is ready: somebody must have the traffic); and the strategy's own rules are kept.
 
     Args:
         want: what is asked for.
@@ -178,6 +186,7 @@ def check(
         in_force: the weights.
         rules: the strategy's own.
         replicas: as last asked for.
+        routing: in force; None: not known.
 
     Raises:
         RuleViolation: naming the rule.
@@ -185,10 +194,12 @@ def check(
     total = sum(want.weights.values())
     if total != WHOLE or any(share < 0 for share in want.weights.values()):
         raise RuleViolation(f"weights {dict(want.weights)} must be shares of {WHOLE} that sum to it, not to {total}")
+    up = {role for role, state in ready.items() if state.ready}
+    staying = {role for role in up if want.replicas.get(role)}
     for role, share in want.weights.items():
-        if share > in_force.get(role, 0) and not (role in ready and ready[role].ready):
+        if share > in_force.get(role, 0) and role not in (up if staying else {*up, Role.STABLE}):
             raise RuleViolation(f"{role} may not get {share_text(share)} of the traffic: none of its replicas is ready")
-    if (want.routes or want.mirror) and not (Role.CANDIDATE in ready and ready[Role.CANDIDATE].ready):
+    if Role.CANDIDATE not in up and _sent_apart(want, routing):
         raise RuleViolation("the candidate may get no requests by header and no copies: none of its replicas is ready")
     candidate = want.weights.get(Role.CANDIDATE, 0)
     if rules.exclusive and candidate not in {0, WHOLE}:
@@ -215,7 +226,8 @@ def _routing_text(want: Routing) -> str:
     return ", ".join(parts)
 
 
-def _routed(weights: Weights) -> Seen:
-    from harness.domain.rollout import Routed as SeenRouted
-
-    return SeenRouted(weights)
+def _sent_apart(want: Want, routing: Routing | None) -> bool:
+    """Whether the candidate would get more requests by header, or more copies, than it does."""
+    return bool(set(want.routes) - set(routing.routes if routing else ())) or want.mirror > (
+        routing.mirror if routing else 0
+    )

@@ -11,7 +11,7 @@ from harness.domain.model import Role
 from harness.domain.rollout import ExperimentPhase
 from harness.domain.units import SECOND
 from harness.engine.executor import Executor
-from harness.engine.looks import look_due, observed
+from harness.engine.looks import look_due, next_due, observed
 from harness.errors import BackendError
 
 
@@ -28,10 +28,10 @@ async def experiment(
     """
     begun = now_ns()
     trial, needed = await _planned(executor, what, every_ns)
-    since, look = begun, 0
+    since = due_ns = begun
     while True:
-        look += 1
-        await look_due(begun + look * every_ns)
+        due_ns = next_due(begun, every_ns, due_ns)
+        await look_due(due_ns)
         try:
             sample = await observed(executor, now_ns() - since)
         except BackendError:

@@ -10,6 +10,7 @@ from harness.domain.analysis import Rule
 from harness.domain.event import Checked
 from harness.domain.model import Role
 from harness.domain.rollout import Approve, HookAnswer, Smoke, Step
+from harness.engine.calls import answered
 from harness.engine.executor import Executor
 from harness.engine.looks import DEFAULT_EVERY_NS, observed
 from harness.errors import BackendError
@@ -20,6 +21,7 @@ Figures = Mapping[str, float | None]
 
 async def answer(executor: Executor, case: Case, hook: str, step: Step) -> HookAnswer:
     """Make the check of a step; a backend that fails is a check that is not passed."""
+    first = executor.last + 1
     try:
         match step:
             case Smoke(probes):
@@ -31,14 +33,16 @@ async def answer(executor: Executor, case: Case, hook: str, step: Step) -> HookA
     except BackendError as error:
         passed, reason = False, f"the check {hook} could not be made: {error}"
         executor.tell(Checked, hook, str(step), passed, None, "", reason)
-    return HookAnswer(hook, passed, reason)
+    made = tuple(n for n in range(first, executor.last + 1) if isinstance(executor.log.events[n], Checked))
+    return HookAnswer(hook, passed, reason, made)
 
 
 async def _smoke(executor: Executor, probes: int) -> tuple[bool, str]:
-    answered = sum([await executor.parts.platform.serving.probe(Role.CANDIDATE) for _ in range(probes)])
-    detail = f"{answered} of {probes} smoke tests of the candidate were answered well and in time"
-    passed = answered == probes
-    executor.tell(Checked, "smoke", f"{probes} smoke tests", passed, float(answered), f"== {probes}", detail)
+    serving = executor.parts.platform.serving
+    good = sum([await answered("a smoke test", serving.probe(Role.CANDIDATE)) for _ in range(probes)])
+    detail = f"{good} of {probes} smoke tests of the candidate were answered well and in time"
+    passed = good == probes
+    executor.tell(Checked, "smoke", f"{probes} smoke tests", passed, float(good), f"== {probes}", detail)
     return passed, detail
 
 

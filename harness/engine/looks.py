@@ -15,6 +15,7 @@ from harness.domain.event import ArmObserved, Measured, Observed
 from harness.domain.model import Role
 from harness.domain.rollout import AnalysisPhase
 from harness.domain.units import MINUTE
+from harness.engine.calls import answered
 from harness.engine.executor import Executor
 from harness.errors import BackendError
 from harness.protocols import Sample
@@ -27,11 +28,10 @@ async def observe(executor: Executor) -> None:
     """Look on without judging, until cancelled: before the candidate has traffic, or where nothing is to be judged."""
     policy = executor.scenario.rollout.analysis
     every, window = (policy.every_ns, policy.window_ns) if policy else (DEFAULT_EVERY_NS, DEFAULT_EVERY_NS)
-    begun = now_ns()
-    look = 0
+    due_ns = begun = now_ns()
     while True:
-        look += 1
-        await look_due(begun + look * every)
+        due_ns = next_due(begun, every, due_ns)
+        await look_due(due_ns)
         try:
             sample = await observed(executor, window)
             executor.baselines.keep(sample, policy.min_requests if policy else 1, now_ns() - executor.live_ns)
@@ -60,10 +60,10 @@ async def analyse(
     tallies, baselines = Tallies(policy), executor.baselines
     with contextlib.suppress(BackendError):  # where stable is about to lose all its traffic, this is the last of it
         baselines.keep(await observed(executor, policy.window_ns), policy.min_requests, begun - executor.live_ns)
-    look = 0
+    look, at_ns = 0, begun
     while looks is None or look < looks:
         look += 1
-        at_ns = begun + look * policy.every_ns
+        at_ns = next_due(begun, policy.every_ns, at_ns)
         await look_due(at_ns)
         try:
             sample = await observed(executor, policy.window_ns)
@@ -91,6 +91,15 @@ async def analyse(
         report(replace(tallies.phase(found, judged), inline=step is not None, done=look == looks))
 
 
+def next_due(begun_ns: int, every_ns: int, last_ns: int) -> int:
+    """When the look after the last one is due; those whose time went by while one was waited for are not made up for.
+
+    Else one bad window, seen again and again at the same instant, would count as many.
+    """
+    late = -(-(now_ns() - begun_ns) // every_ns) * every_ns
+    return max(last_ns + every_ns, begun_ns + late)
+
+
 async def look_due(at_ns: int) -> None:
     """Wait for a look's time, and for everything else of that instant."""
     await sleep_until(at_ns)
@@ -100,7 +109,8 @@ async def look_due(at_ns: int) -> None:
 async def observed(executor: Executor, window_ns: int) -> Sample:
     """Measure all arms over a window that ends now, and log it."""
     stop = now_ns()
-    sample = await executor.parts.metrics.sample(max(executor.live_ns, stop - window_ns), stop)
+    since = max(executor.live_ns, stop - window_ns)
+    sample = await answered("the look at the metrics", executor.parts.metrics.sample(since, stop))
     arms = {
         role: ArmObserved(
             weight=executor.weights.get(role, 0),

@@ -1,6 +1,7 @@
 """Drives a rollout: feeds its machine with what is seen, and does what it asks for, until it ends."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,6 +20,7 @@ from harness.domain.rollout import (
     Hold,
     Horizon,
     Order,
+    Ready,
     Seen,
     SetWeight,
     StartAnalysis,
@@ -33,7 +35,7 @@ from harness.engine import hooks
 from harness.engine.executor import Executor
 from harness.engine.experiment import experiment
 from harness.engine.looks import analyse, observe
-from harness.protocols import Case
+from harness.protocols import Case, Readiness
 from harness.strategies.state import Transition
 
 
@@ -50,6 +52,13 @@ def _precedence(seen: Seen) -> int:
             return 4
         case _:
             return 2
+
+
+def _superseding(before: tuple[Action, ...], then: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Both, less what was wanted before and is wanted otherwise now."""
+    if any(isinstance(action, Want) for action in then):
+        before = tuple(action for action in before if not isinstance(action, Want))
+    return (*before, *then)
 
 
 class Rollout:
@@ -89,18 +98,30 @@ class Rollout:
         return end
 
     async def _steps(self) -> End:
+        self.executor.told = dict(self.executor.ready)
         transition = self.machine.start(self._elapsed())
-        end = await self._follow(transition)
+        end = await self._follow(transition.actions)
         while end is None:
             await self._something_seen(transition.wake_at_ns)
-            for seen in self._batch(transition.wake_at_ns):
-                if isinstance(seen, Command):
-                    self.executor.tell(Commanded, seen.order.value, seen.by)
-                transition = self.machine.next(transition.state, seen, self._elapsed())
-                end = await self._follow(transition)
+            batch = self._batch(transition.wake_at_ns)
+            actions: tuple[Action, ...] = ()
+            for seen, then in pairwise([*batch, None]):
+                transition = self._shown(transition, seen)
+                actions = _superseding(actions, transition.actions)
+                if isinstance(seen, Ready) and isinstance(then, Ready):
+                    continue  # what is wanted rests on where all arms stand
+                end, actions = await self._follow(actions), ()
                 if end:
                     break
         return end
+
+    def _shown(self, transition: Transition, seen: Seen | None) -> Transition:
+        assert seen is not None
+        if isinstance(seen, Command):
+            self.executor.tell(Commanded, seen.order.value, seen.by)
+        if isinstance(seen, Ready):
+            self.executor.told = {**self.executor.told, seen.role: Readiness(seen.wanted, seen.ready)}
+        return self.machine.next(transition.state, seen, self._elapsed())
 
     def _elapsed(self) -> int:
         return now_ns() - self.executor.origin_ns
@@ -129,8 +150,8 @@ class Rollout:
         self.inbox.extend(seen)
         self.bell.set()
 
-    async def _follow(self, transition: Transition) -> End | None:
-        for action in transition.actions:
+    async def _follow(self, actions: Sequence[Action]) -> End | None:
+        for action in actions:
             if isinstance(action, End):
                 return action
             await self._act(action)

@@ -1,6 +1,7 @@
 """One run, from its first event to its last, whatever happens in between."""
 
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,7 @@ from harness.domain.rollout import End, Outcome, Routing
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND, WHOLE
 from harness.engine import aftercare, settle
+from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
 from harness.engine.rollout import Rollout
@@ -125,16 +127,21 @@ class Lifecycle:
 
     async def run(self) -> End:
         """Every stage up to the last rollout's end."""
-        executor = self.executor
-        remaining = executor.scenario.horizon_ns - (now_ns() - executor.origin_ns)
-        with anyio.move_on_after(remaining / SECOND) as horizon:
-            await self._prepare()
-        if horizon.cancelled_caught:
-            return End(Outcome.ERROR, f"the horizon came while stage {self.open} was under way")
+        if late := await self._in_time(self._prepare):
+            return late
         end = await self._rollout()
         while following := await self._following(end):
             end = following
         return self.settled or end
+
+    async def _in_time(self, work: Callable[[], Awaitable[object]]) -> End | None:
+        """Do what has no end of its own; what the run ends as if its horizon comes first."""
+        remaining = self.executor.scenario.horizon_ns - (now_ns() - self.executor.origin_ns)
+        with anyio.move_on_after(max(remaining, 0) / SECOND) as horizon:
+            await work()
+        if horizon.cancelled_caught:
+            return End(Outcome.ERROR, f"the horizon came while stage {self.open} was under way")
+        return None
 
     async def _rollout(self) -> End:
         """One candidate's rollout; one that is not promoted is settled when the run concludes, or goes on."""
@@ -222,25 +229,31 @@ class Lifecycle:
             executor.notify(f"no retraining after the alarm of {alarm.monitor}: it was done often enough for now")
             return None
         self.retrained.append(now_ns())
-        adopt = executor.home is Role.CANDIDATE
-        champion = self.case.having(models=self._champion())
-        challenged, left_ns = None, executor.origin_ns + executor.scenario.horizon_ns - now_ns()
-        async with self._stage("retrain"):
-            with anyio.move_on_after(max(left_ns, 0) / SECOND):
-                challenged = await retrainer.challenge(champion, self._known(), executor.tell)
-        if challenged is None:
-            return None
-        revisions = {Role.STABLE: self._home_revision()}
-        async with self._stage("register"):
-            case = await register(executor, challenged.having(revisions=revisions), (Role.CANDIDATE,))
-        try:
-            case = await self._staged(case)
-        except Rejected as refusal:  # the champion stays
-            self._finish("rejected", str(refusal))
-            executor.notify(f"the challenger is not rolled out: {refusal}")
-            return None
-        await self._succeed(case, (), adopt=adopt)
-        return await self._rollout()
+        taken = False
+
+        async def challenge() -> None:
+            nonlocal taken
+            champion = self.case.having(models=self._champion())
+            async with self._stage("retrain"):
+                asked = retrainer.challenge(champion, self._known(), executor.tell)
+                challenged = await answered("the retraining", asked, math.inf)
+            if challenged is None:
+                return
+            revisions = {Role.STABLE: self._home_revision()}
+            async with self._stage("register"):
+                case = await register(executor, challenged.having(revisions=revisions), (Role.CANDIDATE,))
+            try:
+                case = await self._staged(case)
+            except Rejected as refusal:  # the champion stays
+                self._finish("rejected", str(refusal))
+                executor.notify(f"the challenger is not rolled out: {refusal}")
+                return
+            await self._succeed(case, ())
+            taken = True
+
+        if late := await self._in_time(challenge):
+            return late
+        return await self._rollout() if taken else None
 
     def _known(self) -> float:
         """How much of the rows that users ask in their order is known by now, labels and all."""
@@ -261,17 +274,21 @@ class Lifecycle:
             return None
         if at_ns > now_ns():
             async with self._stage("wait"):
-                await aftercare.Watch(executor, Aftercare(for_ns=at_ns - now_ns()), now_ns()).run()
-        adopt = executor.home is Role.CANDIDATE
+                alarm = await aftercare.Watch(executor, Aftercare(for_ns=at_ns - now_ns()), now_ns()).run()
+            if alarm and executor.home is Role.CANDIDATE:
+                return await self._back(alarm)
+
+        async def deploy() -> None:
+            await self._succeed(await self._prepared(newer), newer.faults)
+
         try:
-            case = await self._prepared(newer)
+            late = await self._in_time(deploy)
         except Rejected as refusal:
             self.settled = End(Outcome.REJECTED, str(refusal))
             executor.tell(Decided, Outcome.REJECTED, str(refusal), ())
             self._finish("rejected", str(refusal))
             return self.settled
-        await self._succeed(case, newer.faults, adopt=adopt)
-        return await self._rollout()
+        return late or await self._rollout()
 
     async def _prepared(self, newer: Successor) -> Case:
         """A newer candidate, trained, evaluated, judged by the gates and registered; stable stays what it is."""
@@ -293,14 +310,16 @@ class Lifecycle:
         case = await self._staged(case)
         return case.having(scenario=executor.scenario)
 
-    async def _succeed(self, case: Case, injected: tuple[Fault, ...], *, adopt: bool) -> None:
+    async def _succeed(self, case: Case, injected: tuple[Fault, ...]) -> None:
         """Put the next candidate in the place of the one before."""
         executor = self.executor
+        adopt = executor.home is Role.CANDIDATE
         async with self._stage("deploy"):
-            await executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
+            replaced = executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
+            await answered("the platform", replaced, math.inf)
             self.case, self.number = case, self.number + 1
             stable, executor.home = executor.replicas[executor.home], Role.STABLE
-            executor.replicas = {Role.STABLE: stable, Role.CANDIDATE: 0}
+            executor.replicas, executor.scaled = {Role.STABLE: stable, Role.CANDIDATE: 0}, True
             executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
             executor.routing, executor.baselines = Routing(executor.weights), Baselines()
             revisions = {role: str(revision) for role, revision in case.revisions.items()}
@@ -339,7 +358,7 @@ class Lifecycle:
         executor = self.executor
         executor.live = True  # even a start that fails halfway must be settled
         executor.live_ns = now_ns()
-        await executor.parts.platform.start(self.case.models, self.case.population)
+        await answered("the platform", executor.parts.platform.start(self.case.models, self.case.population), math.inf)
         executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
         executor.routing = Routing(executor.weights)
         executor.replicas = {Role.STABLE: executor.scenario.service[Role.STABLE].replicas, Role.CANDIDATE: 0}
@@ -368,6 +387,8 @@ class Lifecycle:
             if interrupted:
                 executor.tell(Interrupted, interrupted)
             self._finish(end.outcome.value, end.reason)
+            if end is self.settled and end.outcome is Outcome.PROMOTED:  # what was kept up for a while is so no more
+                await settle.retire(executor, executor.home)
             if end is not self.settled:
                 executor.tell(Decided, end.outcome, end.reason, end.because)
                 if executor.live:
@@ -383,7 +404,8 @@ class Lifecycle:
         executor = self.executor
         stable = self.case.revisions.get(executor.home)
         settled = None
-        with anyio.move_on_after(settle.SETTLE_S):
+        bound_s = settle.bound_s(executor)
+        with anyio.move_on_after(bound_s):
             try:
                 if end.outcome is Outcome.PROMOTED:
                     settled = await self._promoted(end)
@@ -395,7 +417,7 @@ class Lifecycle:
             except Exception as error:  # noqa: BLE001 - the log must have its end, and a person must hear of it
                 settled = self._escalate(end, str(error) or repr(error))
         if settled is None:
-            settled = self._escalate(end, f"settling took more than {settle.SETTLE_S:g} s")
+            settled = self._escalate(end, f"settling took more than {bound_s:g} s")
         executor.notify(f"{executor.scenario.name}: {settled.outcome}, {settled.reason}")
         return settled
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 
+from harness.clock import now_ns
 from harness.domain.event import (
     Escalated,
     InputsSeen,
@@ -21,13 +22,16 @@ from harness.domain.event import (
     Totalled,
     Verified,
 )
-from harness.domain.model import Revision, Role
+from harness.domain.model import ARMS, Revision, Role
 from harness.domain.rollout import End, Outcome, Routing, Want
-from harness.domain.units import WHOLE
+from harness.domain.units import SECOND, WHOLE
+from harness.engine.calls import answered
 from harness.engine.executor import Executor, check
 from harness.engine.looks import DEFAULT_EVERY_NS
 from harness.engine.stages import alias, mark, unalias
 from harness.protocols import Readiness
+from harness.strategies.moves import Moves
+from harness.strategies.state import Count, Phase, State
 from harness.strategies.steps import split
 
 SETTLE_S: Final = 300.0
@@ -97,8 +101,15 @@ async def watch(executor: Executor, promoted: Revision) -> None:
 
 async def retire(executor: Executor, home: Role) -> None:
     """Take down every arm but the one that users' traffic is at home on."""
-    left = {role: count if role is home else 0 for role, count in executor.replicas.items()}
-    if left != dict(executor.replicas):
+    left = {role: size(executor, home) if role is home else 0 for role in executor.replicas}
+    rollout = executor.scenario.rollout
+    if rollout.by_replicas and home is Role.STABLE and sum(executor.replicas.values()) > left[home]:
+        least = Moves.of(rollout, size(executor, home)).limits.least
+        if (ready := executor.ready.get(home, Readiness(0, 0)).ready) < least:
+            told = f"scale was left undone: only {ready} replicas of {home} are ready, and {least} are never given up"
+            executor.tell(Noticed, "left_undone", (), told)
+            return
+    if not executor.scaled or left != dict(executor.replicas):
         await tidy(executor, "scale", lambda: executor.scale(left))
 
 
@@ -111,6 +122,7 @@ async def restore(executor: Executor, end: End, stable: Revision | None = None, 
         stable: the version that is stable; None: not known yet.
         home: the arm it runs in.
     """
+    await rebuild(executor, home)
     if not await verify(executor, home):
         reason = f"{end.reason}; and stable could not be verified with all traffic: a person must look"
         executor.tell(Escalated, reason)
@@ -120,6 +132,58 @@ async def restore(executor: Executor, end: End, stable: Revision | None = None, 
         executor.tell(RolledBack, stable.name, stable.version)
     await retire(executor, home)
     return end
+
+
+def size(executor: Executor, role: Role) -> int:
+    """Replicas that an arm has at its full size."""
+    return executor.scenario.service[role.model].replicas
+
+
+async def rebuild(executor: Executor, home: Role) -> None:
+    """Bring an arm back to its full size that has lost replicas to the other one, while that gives up as many.
+
+    Where counts of replicas stand for weights neither may ever be done before there is room, or capacity, for it. It
+    ends where there is no progress for as long as replicas may take: what stands then has to do.
+    """
+    rollout, full = executor.scenario.rollout, size(executor, home)
+    if not executor.replicas or (executor.scaled and executor.replicas.get(home, 0) >= full):
+        return
+    if not rollout.by_replicas or home is not Role.STABLE:
+        await tidy(executor, "scale", lambda: executor.scale({**executor.replicas, home: full}))
+        return
+    moves, best, progress_ns = Moves.of(rollout, full), (-1, -1), now_ns()
+    while now_ns() < progress_ns + rollout.ready_within_ns:
+        said = await attempts(lambda: _move(executor, moves))
+        if not said and moves.arrived(moves.of_candidates(0), _standing(executor)):
+            return
+        stands = (executor.replicas.get(home, 0), executor.ready.get(home, Readiness(0, 0)).ready)
+        if stands > best:
+            best, progress_ns = stands, now_ns()
+        await anyio.sleep(AGAIN_S[1])
+
+
+def _standing(executor: Executor) -> State:
+    counts = {role: Count(executor.ready[role].ready, executor.ready[role].wanted) for role in ARMS}
+    return State(Phase.RETURNING, counts=counts, spec={role: count.wanted for role, count in counts.items()})
+
+
+async def _move(executor: Executor, moves: Moves) -> None:
+    """Change as many replicas as may be changed now, and let traffic follow."""
+    await executor.readiness()
+    standing = _standing(executor)
+    want = Want(moves.weights(standing), moves.toward(moves.of_candidates(0), standing))
+    if dict(want.replicas) != {role: count.wanted for role, count in standing.counts.items()}:
+        await executor.scale(want.replicas)
+        await executor.readiness()
+    if dict(want.weights) != dict(executor.weights):
+        await executor.route(want.routing)
+
+
+def bound_s(executor: Executor) -> float:
+    """How long settling may take: what has to be started anew for it takes its own time."""
+    rollout, full = executor.scenario.rollout, size(executor, Role.STABLE)
+    lacking = full - executor.replicas.get(Role.STABLE, full) if rollout.by_replicas else 0
+    return SETTLE_S + (lacking + 1) * rollout.ready_within_ns / SECOND if lacking > 0 else SETTLE_S
 
 
 async def attempts(act: Callable[[], Awaitable[object]], waits_s: Sequence[float] = AGAIN_S) -> str:
@@ -175,15 +239,15 @@ async def _attempt(executor: Executor, role: Role) -> Check:
             check(Want(want, executor.replicas), executor.ready, executor.weights)
         # Applied again even where it is believed to be in force: what is verified is the router's own answer.
         await executor.route(Routing(want))
-        answered = sum([await platform.serving.probe(role) for _ in range(PROBES)])
+        good = sum([await answered("a probe", platform.serving.probe(role)) for _ in range(PROBES)])
     except Exception as error:  # noqa: BLE001 - whatever a backend raises, the next attempt may find it well
         return Check(weights=False, ready=False, probe=False, detail=str(error) or repr(error))
     state = executor.ready.get(role, Readiness(0, 0))
     return Check(
         weights=dict(executor.weights) == dict(want),
         ready=0 < state.wanted <= state.ready,
-        probe=2 * answered > PROBES,
-        detail=f"{state.ready} of {state.wanted} replicas ready, {answered} of {PROBES} probes answered",
+        probe=2 * good > PROBES,
+        detail=f"{state.ready} of {state.wanted} replicas ready, {good} of {PROBES} probes answered",
         some=state.ready > 0,
     )
 
@@ -191,7 +255,7 @@ async def _attempt(executor: Executor, role: Role) -> Check:
 async def count_up(executor: Executor) -> None:
     """Log what each arm did over the whole run."""
     try:
-        arms = await executor.parts.metrics.totals()
+        arms = await answered("the count of requests", executor.parts.metrics.totals())
         since = {
             role: None if arm.first_ns is None else arm.first_ns - executor.origin_ns for role, arm in arms.items()
         }
@@ -213,8 +277,9 @@ async def look_at_inputs(executor: Executor, decided_ns: int) -> None:
     window_ns = analysis.window_ns if analysis else DEFAULT_EVERY_NS
     try:
         since_ns = max(executor.live_ns, decided_ns - window_ns)
-        columns = await executor.parts.metrics.inputs(since_ns, decided_ns)
-        predictions = await executor.parts.metrics.predictions(since_ns, decided_ns)
+        metrics = executor.parts.metrics
+        columns = await answered("the look at the inputs", metrics.inputs(since_ns, decided_ns))
+        predictions = await answered("the look at the answers", metrics.predictions(since_ns, decided_ns))
     except Exception as error:  # noqa: BLE001 - a picture that is missing
         executor.tell(Noticed, "left_undone", (), f"the inputs could not be looked at: {str(error) or repr(error)}")
         return
@@ -224,4 +289,4 @@ async def look_at_inputs(executor: Executor, decided_ns: int) -> None:
 
 async def stop(executor: Executor) -> None:
     """End traffic; that it could not be ended changes nothing of what became of the candidate."""
-    await tidy(executor, "the platform's end", executor.parts.platform.stop)
+    await tidy(executor, "the platform's end", lambda: answered("the platform", executor.parts.platform.stop()))

@@ -3,6 +3,7 @@
 from harness.analysis.measure import judge_gate
 from harness.domain.event import AliasRemoved, AliasSet, GateChecked, Marked, Registered, Resolved, Tracked
 from harness.domain.model import ARMS, RegisteredPlan, Revision, Role, Source, UriPlan
+from harness.engine.calls import answered
 from harness.engine.executor import Executor
 from harness.errors import RegistryError, Rejected
 from harness.protocols import Case
@@ -39,7 +40,7 @@ async def _revision(executor: Executor, case: Case, role: Role) -> Revision:
         return revision
     if model.source is Source.REGISTERED:
         named = plan.alias if isinstance(plan, RegisteredPlan) else role.value
-        revision = await registry.resolve(model.name, named)
+        revision = await answered("the registry", registry.resolve(model.name, named))
         if revision.digest != model.artifact_digest:
             raise RegistryError(
                 f"the alias {named} of {model.name} was moved to {revision} while this run was judging another; "
@@ -49,10 +50,10 @@ async def _revision(executor: Executor, case: Case, role: Role) -> Revision:
         return revision
     if model.source is Source.TRAINED:
         intent = executor.intend("track", f"training run of {role}")
-        await executor.parts.tracker.record(model, executor.intent_id(intent))
+        await answered("the tracker", executor.parts.tracker.record(model, executor.intent_id(intent)))
         executor.tell(Tracked, intent, role)
     intent = executor.intend("register", f"{role} as a version of {model.name}")
-    revision = await registry.register(model, executor.intent_id(intent))
+    revision = await answered("the registry", registry.register(model, executor.intent_id(intent)))
     executor.tell(Registered, intent, role, revision.name, revision.version, revision.digest)
     await alias(executor, revision, role.value)
     return revision
@@ -61,19 +62,19 @@ async def _revision(executor: Executor, case: Case, role: Role) -> Revision:
 async def alias(executor: Executor, revision: Revision, name: str) -> None:
     """Let an alias name a version."""
     intent = executor.intend("alias", f"{name} names {revision}")
-    await executor.parts.registry.set_alias(revision, name)
+    await answered("the registry", executor.parts.registry.set_alias(revision, name))
     executor.tell(AliasSet, intent, name, revision.name, revision.version)
 
 
 async def unalias(executor: Executor, name: str, alias: str) -> None:
     """Let an alias name nothing."""
     intent = executor.intend("unalias", f"{alias} of {name} names nothing")
-    await executor.parts.registry.remove_alias(name, alias)
+    await answered("the registry", executor.parts.registry.remove_alias(name, alias))
     executor.tell(AliasRemoved, intent, alias, name)
 
 
 async def mark(executor: Executor, revision: Revision, status: str) -> None:
     """Say how a version stands."""
     intent = executor.intend("mark", f"{revision} is {status}")
-    await executor.parts.registry.mark(revision, status)
+    await answered("the registry", executor.parts.registry.mark(revision, status))
     executor.tell(Marked, intent, revision.name, revision.version, status)

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from harness.domain.model import Role
 from harness.domain.rollout import Pause, RolloutPolicy, SetWeight, Step
+from harness.strategies.moves import Moves
 from harness.strategies.steps import Steps
 
 
 def canary(policy: RolloutPolicy, replicas: Mapping[Role, int]) -> Steps:
     """The machine of a canary: the policy's steps as they stand."""
+    if policy.by_replicas:
+        return Steps(policy, replicas, Moves.of(policy, replicas[Role.STABLE]).rules)
     return Steps(policy, replicas)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.domain.model import Role
-from harness.domain.rollout import RolloutPolicy, Weights
+from harness.domain.rollout import RolloutPolicy, Rules, Weights
 from harness.strategies.counts import Counts, Fleet, Limits, step, target, weights_by_ready
 from harness.strategies.state import Count, State
 
@@ -24,6 +24,11 @@ class Moves:
     def size(self) -> int:
         """Replicas that the rollout keeps up in all."""
         return self.limits.replicas
+
+    @property
+    def rules(self) -> Rules:
+        """Ready replicas never fall below what is allowed, nor do wanted ones exceed it."""
+        return Rules(least_ready=self.limits.least, most_replicas=self.limits.most)
 
     @property
     def at_rest(self) -> Mapping[Role, int]:

@@ -14,6 +14,7 @@ from harness.domain.model import Role
 from harness.domain.rollout import (
     Action,
     AnalysisPhase,
+    Await,
     Command,
     End,
     EnterStep,
@@ -67,8 +68,7 @@ class Rolling:
     @property
     def rules(self) -> Rules:
         """Ready replicas never fall below what the policy allows, nor do wanted ones exceed it."""
-        moves = self._moves
-        return Rules(least_ready=moves.size - moves.limits.unavailable, most_replicas=moves.size + moves.limits.surge)
+        return self._moves.rules
 
     @property
     def _moves(self) -> Moves:
@@ -79,7 +79,7 @@ class Rolling:
         state = State(Phase.ROUTING, index=0, spec=self._moves.at_rest)
         return self._batch(Batches(state, {Role.STABLE: (0,) * self._moves.size}, progress_ns=at_ns), at_ns)
 
-    def next(self, batches: Batches, seen: Seen, at_ns: int) -> Transition:  # noqa: PLR0911 - one for each thing seen
+    def next(self, batches: Batches, seen: Seen, at_ns: int) -> Transition:  # noqa: C901, PLR0911 - one for each thing seen
         """What to do now. After the end nothing changes any more."""
         state = batches.state
         if state.phase is Phase.ENDED:
@@ -103,8 +103,10 @@ class Rolling:
                 return self._undo(batches, End(Outcome.ABORTED, f"aborted by {by}"), at_ns)
             case Command(Order.REJECT, by):
                 return self._undo(batches, End(Outcome.ROLLED_BACK, f"refused by {by}"), at_ns)
-            case Command() if state.phase in {Phase.HOLDING, Phase.PAUSING}:
-                return self._batch(batches, at_ns)
+            case Command(Order.PROMOTE, by):
+                return self._promoted(batches, End(Outcome.PROMOTED, f"promoted by {by}"), at_ns)
+            case Command(Order.APPROVE) if state.phase is Phase.HOLDING:
+                return self._resume(batches, at_ns)
             case Superseded(by):
                 return self._undo(batches, End(Outcome.ABORTED, f"superseded by {by}", superseded=True), at_ns)
         return self._go(batches)
@@ -134,7 +136,7 @@ class Rolling:
         moved = self._move(now, at_ns) if state.phase in {Phase.ROUTING, Phase.RETURNING} else self._rest(now)
         start = (
             bool(self.policy.analysis)
-            and not state.analysing
+            and not (state.analysing or state.broken)
             and state.phase is not Phase.RETURNING
             and role is Role.CANDIDATE
             and count.ready > 0
@@ -152,6 +154,8 @@ class Rolling:
             return self._undo(batches, End(Outcome.ROLLED_BACK, seen.reason, seen.because), at_ns)
         if seen.verdict is Verdict.ERROR:
             return self._undo(batches, End(Outcome.ERROR, seen.reason, seen.because), at_ns)
+        if seen.verdict is Verdict.INCONCLUSIVE:
+            return self._inconclusive(batches, seen)
         judged = self._with(batches, passed_ns=seen.passed_ns, waits=seen.reason)
         if judged.state.phase is Phase.HOLDING and not self._waits(judged):
             return self._batch(judged, at_ns)
@@ -169,6 +173,27 @@ class Rolling:
                 return self._end(batches, batches.state.ending)  # settling takes over, and verifies
             return self._undo(batches, End(Outcome.ROLLED_BACK, f"there was no progress for {limit}"), at_ns)
         return self._move(batches, at_ns)
+
+    def _inconclusive(self, batches: Batches, seen: AnalysisPhase) -> Transition:
+        """Wait for a person once the batch is there; then it is all looked at anew."""
+        told = Await(f"the analysis is inconclusive ({seen.reason})", None)
+        broken = self._with(batches, analysing=False, passed_ns=None, waits=seen.reason, broken=batches.state.phase)
+        if broken.state.phase is Phase.PAUSING:
+            broken = self._with(broken, phase=Phase.HOLDING, wake_ns=None)
+        return self._go(broken, StopAnalysis(), told)
+
+    def _resume(self, batches: Batches, at_ns: int) -> Transition:
+        """A person says to go on: to the next batch, or with a new analysis of this one."""
+        if not batches.state.broken:
+            return self._batch(batches, at_ns)
+        wake_ns = at_ns + self.policy.batch_pause_ns
+        anew = self._with(batches, broken=None, analysing=True, phase=Phase.PAUSING, routed_ns=at_ns, wake_ns=wake_ns)
+        return self._go(anew, StartAnalysis())
+
+    def _promoted(self, batches: Batches, end: End, at_ns: int) -> Transition:
+        """Leave out what pauses and looks are left; replicas are changed no faster for that."""
+        decided = self._with(batches, promotion=end, broken=None, phase=Phase.ROUTING, wake_ns=None)
+        return self._move(replace(decided, goal=self._moves.size, progress_ns=at_ns), at_ns)
 
     # --- batches ---
 
@@ -202,8 +227,12 @@ class Rolling:
             return self._go(moved, want)
         if moved.state.ending:
             return self._end(moved, moved.state.ending, want)
+        if moved.state.promotion:
+            return self._end(moved, moved.state.promotion, want)
         wake_ns = at_ns + self.policy.batch_pause_ns
         paused = self._with(moved, phase=Phase.PAUSING, routed_ns=at_ns, wake_ns=wake_ns)
+        if paused.state.broken:
+            paused = self._with(paused, phase=Phase.HOLDING, wake_ns=None)
         return self._go(paused, want)
 
     def _rest(self, batches: Batches) -> Transition:

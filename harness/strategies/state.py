@@ -64,15 +64,18 @@ class State:
     passed_ns: int | None = None
     waits: str = "nothing has been judged yet"
     """Which rule has not passed on this step, and why."""
+    because: tuple[int, ...] = ()
+    """The look that a test's last finding rests on."""
     counts: Mapping[Role, Count] = field(default_factory=dict)
     """As last seen; stable stands ready before anything was seen."""
     spec: Mapping[Role, int] = field(default_factory=dict)
     """As last asked for, where counts of replicas stand for weights."""
-    reason: str = "every step was passed"
-    """Why the candidate is promoted, once it is."""
-    because: tuple[int, ...] = ()
     ending: End | None = None
     """What the rollout ends as, once the way back is done."""
+    broken: Phase | None = None
+    """What it was about when an analysis that found nothing broke it off; a person is waited for."""
+    promotion: End | None = None
+    """What it was promoted for, by a person or a test; None: for its steps, if it comes to that."""
 
     def ready(self, role: Role) -> int:
         """How many replicas of the arm are ready, as last seen."""

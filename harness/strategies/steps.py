@@ -136,24 +136,33 @@ class Steps:
 
     def _inconclusive(self, state: State, seen: AnalysisPhase) -> Transition:
         """Wait for a person, who may have it all looked at anew (Argo Rollouts pauses likewise)."""
-        waiting = replace(state, phase=Phase.AWAITING, wake_ns=None, waits=seen.reason)
-        stop = StopAnalysis(inline=seen.inline)
-        waiting = replace(waiting, inline=False) if seen.inline else replace(waiting, analysing=False)
-        return go(waiting, stop, Await(f"the analysis is inconclusive ({seen.reason})", None))
+        until_ns = (
+            state.wake_ns if state.phase is Phase.AWAITING else None
+        )  # a person who is asked has as long as before
+        stops = self._stops(state, background=not seen.inline)
+        waiting = replace(
+            state,
+            phase=Phase.AWAITING,
+            wake_ns=until_ns,
+            waits=seen.reason,
+            broken=state.broken or state.phase,
+            analysing=state.analysing and seen.inline,
+            inline=False,
+        )
+        return go(waiting, *stops, Await(f"the analysis is inconclusive ({seen.reason})", until_ns))
 
     def _tested(self, state: State, seen: ExperimentPhase, at_ns: int) -> Transition:
         match seen.finding:
             case Finding.UNDECIDED:
-                return go(replace(state, waits=seen.reason))
+                return go(replace(state, waits=seen.reason, because=seen.because))
             case Finding.BETTER if self.policy.promote:
-                better = replace(state, passed_ns=at_ns, wake_ns=None, reason=seen.reason, because=seen.because)
-                return self._finish(better, at_ns)
+                return self._promoted(state, End(Outcome.PROMOTED, seen.reason, seen.because), at_ns)
             case _:
                 return self._give_up(state, End(Outcome.KEPT_STABLE, seen.reason, seen.because), at_ns)
 
     def _checked(self, state: State, seen: HookAnswer, at_ns: int) -> Transition:
         if not seen.passed:
-            return self._give_up(state, End(Outcome.ROLLED_BACK, seen.reason), at_ns)
+            return self._give_up(state, End(Outcome.ROLLED_BACK, seen.reason, seen.because), at_ns)
         step = self._step(state)
         if isinstance(step, Approve) and step.within_ns is not None:
             return go(*self._asking(state, at_ns + step.within_ns))
@@ -170,23 +179,22 @@ class Steps:
             case Order.REJECT:
                 return self._give_up(state, End(Outcome.ROLLED_BACK, f"refused by {seen.by}"), at_ns)
             case Order.PROMOTE:
-                promoted = replace(state, wake_ns=None, passed_ns=at_ns, reason=f"promoted by {seen.by}")
-                return self._finish(promoted, at_ns)
+                return self._promoted(state, End(Outcome.PROMOTED, f"promoted by {seen.by}"), at_ns)
             case Order.APPROVE if state.phase in PERSON:
                 return self._resume(replace(state, wake_ns=None), at_ns)
         return go(state)
 
+    def _promoted(self, state: State, end: End, at_ns: int) -> Transition:
+        """Leave out what steps are left, as soon as the candidate is there."""
+        stop = self._stops(state, background=False)
+        decided = replace(state, wake_ns=None, passed_ns=at_ns, inline=False, promotion=end)
+        return _after(self._enter(decided, len(self.policy.steps), at_ns), *stop)
+
     def _resume(self, state: State, at_ns: int) -> Transition:
-        """A person says to go on: to the next step, or to a new analysis where the last one found nothing."""
-        step = self._step(state)
-        if isinstance(step, Analyze):
-            return self._enter(state, state.index, at_ns)
-        if self.policy.analysis and not state.analysing and self._exposed(state):
-            anew = replace(state, analysing=True, passed_ns=None, routed_ns=at_ns)
-            if isinstance(step, Pause) and step.duration_ns is not None:  # the pause begins anew with it
-                return _after(self._enter(anew, state.index, at_ns), StartAnalysis())
-            return _after(self._enter(anew, state.index + 1, at_ns), StartAnalysis())
-        return self._enter(state, state.index + 1, at_ns)
+        """A person says to go on: to the next step, or through the present one anew where an analysis broke it off."""
+        again = state.broken not in {None, Phase.AWAITING, Phase.STARTING}
+        anew = replace(state, broken=None, passed_ns=state.passed_ns if state.analysing else None)
+        return self._enter(anew, state.index if again else state.index + 1, at_ns)
 
     def _replicas(self, state: State, at_ns: int) -> Transition:
         match state.phase:
@@ -213,7 +221,7 @@ class Steps:
                 return self._give_up(state, End(Outcome.ROLLED_BACK, "the approval was not given in time"), at_ns)
             case Phase.DECIDING:
                 reason = f"the test came to no decision in its time ({state.waits})"
-                return self._give_up(state, End(Outcome.KEPT_STABLE, reason), at_ns)
+                return self._give_up(state, End(Outcome.KEPT_STABLE, reason, state.because), at_ns)
         return self._leave(replace(state, wake_ns=None), at_ns)
 
     def _leave(self, state: State, at_ns: int) -> Transition:
@@ -226,10 +234,10 @@ class Steps:
     def _weight_in_force(self, state: State, at_ns: int) -> Transition:
         routed = replace(state, routed_ns=at_ns, wake_ns=None)
         if state.index >= len(self.policy.steps):  # what is left, after the last step: the promotion itself
-            return self._end(routed, End(Outcome.PROMOTED, state.reason, state.because))
-        if not self._may_start(routed):
-            return self._leave(routed, at_ns)
-        return _after(self._leave(replace(routed, analysing=True), at_ns), StartAnalysis())
+            return self._end(routed, self._promotion(state))
+        start = self._looks_due(routed)
+        left = self._leave(replace(routed, analysing=state.analysing or start), at_ns)
+        return _after(left, StartAnalysis()) if start else left
 
     def _horizon(self, state: State) -> Transition:
         if state.phase in PERSON:
@@ -242,7 +250,7 @@ class Steps:
 
     # --- steps ---
 
-    def _enter(self, state: State, index: int, at_ns: int) -> Transition:  # noqa: PLR0911 - one for each kind of step
+    def _enter(self, state: State, index: int, at_ns: int) -> Transition:
         """Begin the step of that index; beyond the last one the candidate gets what is left, and is promoted."""
         before = replace(state, index=index - 1)
         if not self.policy.by_replicas and (lacking := self._lacking(state, self._next_weight(before))):
@@ -250,7 +258,7 @@ class Steps:
             down = replace(before, phase=Phase.STARTING, wake_ns=at_ns + self.policy.ready_within_ns)
             return go(down, Hold(f"no replica of {lacking[0]} is ready"))
         if index >= len(self.policy.steps):
-            if self.policy.promote:
+            if self.policy.promote or state.promotion:
                 return self._finish(replace(state, index=index), at_ns)
             return self._give_up(state, End(Outcome.KEPT_STABLE, "every step was passed"), at_ns)
         step = self.policy.steps[index]
@@ -266,14 +274,14 @@ class Steps:
                 return _after(self._route(replace(now, mirror=share), at_ns), entered)
             case SetScale(count):
                 return _after(self._scale(replace(now, scale=count), at_ns), entered)
-        if not self._may_start(now):
-            return self._wait(now, step, entered, at_ns)
-        return _after(self._wait(replace(now, analysing=True), step, entered, at_ns), StartAnalysis())
+        start = self._looks_due(now)
+        begun = self._wait(replace(now, analysing=now.analysing or start), step, entered, at_ns)
+        return _after(begun, StartAnalysis()) if start else begun
 
-    def _may_start(self, state: State) -> bool:
-        """Whether the background analysis is to begin now: it needs a candidate that answers something."""
-        begun = state.analysing or self.policy.analysis is None
-        return not begun and self._exposed(state) and state.index >= self.policy.analysis_from
+    def _looks_due(self, state: State) -> bool:
+        """Whether the background analysis is to begin."""
+        begins = bool(self.policy.analysis) and not state.analysing and self._exposed(state)
+        return begins and state.index >= self.policy.analysis_from
 
     def _wait(self, now: State, step: Step, entered: EnterStep, at_ns: int) -> Transition:
         """Begin a step in which something is waited for."""
@@ -292,7 +300,9 @@ class Steps:
                 analysing = replace(now, phase=Phase.ANALYSING, inline=True)
                 return go(analysing, entered, StartAnalysis(policy, looks))
             case Decide(experiment, every_ns, at_most_ns):
-                deciding = replace(now, phase=Phase.DECIDING, wake_ns=at_ns + at_most_ns, waits="nothing was seen yet")
+                deciding = replace(
+                    now, phase=Phase.DECIDING, wake_ns=at_ns + at_most_ns, waits="nothing was seen yet", because=()
+                )
                 return go(deciding, entered, StartExperiment(experiment, every_ns))
             case Smoke():
                 return go(replace(now, phase=Phase.TESTING), entered, CallHook("smoke", step))
@@ -316,13 +326,16 @@ class Steps:
         """The promotion: the candidate at its full size, with all traffic, and nothing routed apart."""
         stop = self._stops(state, background=False)
         last = replace(state, index=len(self.policy.steps), weight=WHOLE, routes=(), mirror=0, inline=False)
-        if state.weight == WHOLE and not (state.routes or state.mirror or state.scale):
-            return _after(self._end(last, End(Outcome.PROMOTED, state.reason, state.because)), *stop)
+        if state.weight == WHOLE and not (state.routes or state.mirror or state.scale or self.policy.by_replicas):
+            return _after(self._end(last, self._promotion(state)), *stop)
         if state.scale is not None and not self.policy.by_replicas:
             growing = replace(state, index=last.index - 1, scale=None, inline=False)
             if not self._full(growing, Role.CANDIDATE):
                 return _after(self._scale(growing, at_ns), *stop)
         return _after(self._route(replace(last, scale=None), at_ns), *stop)
+
+    def _promotion(self, state: State) -> End:
+        return state.promotion or End(Outcome.PROMOTED, "every step was passed")
 
     # --- the way back ---
 
@@ -342,7 +355,8 @@ class Steps:
             step.weight for step in self.policy.steps if isinstance(step, SetWeight) and step.weight < state.weight
         ]
         weight = max(lower, default=0)
-        if not weight and state.ending:
+        # Where an arm that would get more is down, settling takes over: it takes stable in whatever state it is.
+        if state.ending and (not weight or self._lacking(state, weight)):
             return self._end(state, state.ending)
         down = replace(state, weight=weight, wake_ns=at_ns + (self.policy.stepwise_ns or 0))
         return go(down, self._want(down))
@@ -416,11 +430,13 @@ class Steps:
         """The weight that the next step sets, or that it needs the candidate for; None where it needs nobody."""
         index = state.index + 1
         if index >= len(self.policy.steps):
-            return WHOLE if self.policy.promote else None
+            return WHOLE if self.policy.promote or state.promotion else None
         step = self.policy.steps[index]
         if isinstance(step, SetMirror | SetRoute):
             return max(state.weight, 1)
-        return step.weight if isinstance(step, SetWeight) else None
+        if not isinstance(step, SetWeight):
+            return None
+        return max(step.weight, 1) if state.routes or state.mirror else step.weight
 
     def _lacking(self, state: State, weight: int | None) -> list[Role]:
         """The arms that are to get traffic at that weight and have no replica ready."""
