@@ -46,10 +46,12 @@ def _precedence(seen: Seen) -> int:
             return 0
         case Command(order=Order.ABORT | Order.REJECT) | Superseded():
             return 1
-        case Tick():
+        case Command():  # the environment changes first, whichever timer was set first
             return 3
-        case Horizon():
+        case Tick():
             return 4
+        case Horizon():
+            return 5
         case _:
             return 2
 
