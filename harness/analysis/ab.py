@@ -162,9 +162,10 @@ class Trial:
 
     def _told(self, found: Difference) -> str:
         low, high = (self._text(bound) for bound in (found.lower, found.upper))
-        level = f"{1 - self.experiment.level:.3g}"
+        sure = f"{1 - self.experiment.level:.4g}"
         effect = self._text(found.estimate)
-        return f"{self.experiment.primary} differs by {effect}, between {low} and {high} at every look (level {level})"
+        between = f"between {low} and {high} at every look at once (confidence {sure})"
+        return f"{self.experiment.primary} differs by {effect}, {between}"
 
     def _text(self, value: float) -> str:
         if METRICS[self.experiment.primary].unit is Unit.SHARE:

@@ -169,7 +169,8 @@ def lacking(scenario: "Scenario") -> str:
 
     words = {split(named)[0] for named in (scenario.backends.registry, scenario.backends.tracker)}
     if "mlflow" in words and find_spec("mlflow") is None:
-        return f"it keeps its models in MLflow, which is not installed: pip install '{DISTRIBUTION}[mlflow]'"
+        install = ".venv/bin/python -m pip install -e '.[mlflow]'"
+        return f"it keeps its models in MLflow, which is not installed; in a clone: {install}"
     return ""
 
 

@@ -451,7 +451,8 @@ def _import() -> None:
         if error.name and error.name.partition(".")[0] != "mlflow":
             raise BackendError(f"MLflow cannot be imported: {error}") from error
         raise BackendError(
-            "models are kept in MLflow here, which is not installed: pip install 'rollout-harness[mlflow]'"
+            "models are kept in MLflow here, which is not installed; in a clone: "
+            ".venv/bin/python -m pip install -e '.[mlflow]'"
         ) from None
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

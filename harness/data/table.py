@@ -86,7 +86,7 @@ def _header(path: str) -> list[str]:
 def _read_parquet(path: str) -> pd.DataFrame:
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(
-            f"{path}: reading Parquet needs an extra; install it with `pip install rollout-harness[parquet]`"
+            f"{path}: reading Parquet needs an extra; in a clone: .venv/bin/python -m pip install -e '.[parquet]'"
         )
     try:
         frame = pd.read_parquet(path, engine="pyarrow")

@@ -530,6 +530,8 @@ class RolledBack(Event):
 
     name: str
     version: int
+    data_digest: str | None = None
+    """Of the data that the version was trained with, after a rollback of what was promoted: both go back together."""
 
 
 @dataclass(frozen=True, slots=True)

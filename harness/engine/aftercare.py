@@ -5,9 +5,11 @@ from typing import Final
 
 import anyio
 
+from harness.analysis.conditions import comparisons
+from harness.analysis.measure import judge_gate
 from harness.clock import Phase, instant, now_ns, sleep_until
-from harness.domain.analysis import Verdict
-from harness.domain.event import Alarmed, Commanded, Escalated, Noticed, RolledBack
+from harness.domain.analysis import Absolute, Verdict
+from harness.domain.event import Alarmed, Checked, Commanded, Escalated, Noticed, RolledBack
 from harness.domain.lifecycle import Aftercare, Monitor, OnAlarm
 from harness.domain.model import Revision, Role
 from harness.domain.rollout import AnalysisPhase, End, Order, Outcome
@@ -15,12 +17,16 @@ from harness.domain.units import SECOND
 from harness.engine import settle
 from harness.engine.calls import answered
 from harness.engine.executor import Executor
-from harness.engine.looks import analyse, observe
+from harness.engine.looks import analyse, observe, observed
 from harness.engine.stages import mark, unalias
-from harness.errors import BackendError
+from harness.errors import BackendError, NotRegistered
 
 AGAIN_S: Final = 1.0
 """From one look at replicas that are starting to the next."""
+MEASURE_S: Final = 60.0
+"""How long one look at what a rollback has led to takes."""
+LOOKS: Final = 3
+"""Looks of which one must be good."""
 BACK_OFF_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 """Waits before each attempt to verify a version that has to be started anew."""
 
@@ -157,13 +163,9 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
         What the run ends as, and the version that is stable again; None: there is none.
     """
     reason = f"{alarm.reason} ({alarm.monitor})"
-    try:
-        previous = await answered("the registry", executor.parts.registry.resolve(promoted.name, settle.PREVIOUS))
-    except BackendError as error:
-        told = f"{reason}; and there is no previous version to go back to ({error}): traffic stays, a person must look"
-        executor.tell(Escalated, told)
-        executor.notify(told)
-        return End(Outcome.FAILED, told, alarm.because), None
+    previous = await _previous(executor, promoted)
+    if isinstance(previous, str):
+        return _stranded(executor, alarm, f"{reason}; and {previous}: traffic stays"), None
     other = Role.STABLE if executor.home is Role.CANDIDATE else Role.CANDIDATE
     arms = {**executor.replicas, other: executor.scenario.service[other].replicas}
     if not executor.scaled or dict(executor.replicas) != arms:
@@ -172,20 +174,85 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
     if not await settle.verify(executor, other, BACK_OFF_S):
         # Nothing is gained by an arm that does not serve: what is worse than it should be serves at least.
         await settle.verify(executor, executor.home)
-        told = f"{reason}; and {previous} could not be verified: traffic stays on {promoted}, a person must look"
-        executor.tell(Escalated, told)
-        executor.notify(told)
-        return End(Outcome.FAILED, told, alarm.because), None
+        told = f"{reason}; and {previous} could not be verified: traffic stays on {promoted}"
+        return _stranded(executor, alarm, told), None
     executor.home = other
     if said := await settle.attempts(lambda: _name_stable(executor, previous)):
         told = f"{reason}; traffic is on {previous}, but the registry still names {promoted} stable: {said}"
         executor.tell(Escalated, told)
         executor.notify(told)
     await settle.forget(executor, promoted.name, promoted)
-    executor.tell(RolledBack, previous.name, previous.version)
+    executor.tell(RolledBack, previous.name, previous.version, await _data_of(executor, previous))
     executor.notify(f"rolled back from {promoted} to {previous}: {reason}")
+    if failing := await _measured(executor, other):
+        told = f"{reason}; rolled back to {previous}, and that does no better ({failing}): traffic stays on it"
+        return _stranded(executor, alarm, told), previous
     await settle.retire(executor, other)
     return End(Outcome.ROLLED_BACK, reason, alarm.because), previous
+
+
+def _stranded(executor: Executor, alarm: Alarm, told: str) -> End:
+    """The way back is not there, or leads to nothing good: a person is called."""
+    told = f"{told}, a person must look"
+    executor.tell(Escalated, told)
+    executor.notify(told)
+    return End(Outcome.FAILED, told, alarm.because)
+
+
+async def _previous(executor: Executor, promoted: Revision) -> Revision | str:
+    """The version before, or why there is no way back to it; a registry that does not answer is asked again."""
+    found: list[Revision | str] = []
+
+    async def ask() -> None:
+        asked = executor.parts.registry.resolve(promoted.name, settle.PREVIOUS)
+        try:
+            found.append(await answered("the registry", asked))
+        except NotRegistered as error:
+            found.append(f"there is no previous version to go back to ({error})")
+
+    said = await settle.attempts(ask)
+    return f"the registry could not be asked for the previous version ({said})" if said else found[-1]
+
+
+async def _data_of(executor: Executor, revision: Revision) -> str | None:
+    """The digest of the data that a version was trained with, as far as the registry knows: it goes back with it."""
+    found: list[str | None] = []
+
+    async def ask() -> None:
+        listed = await answered("the registry", executor.parts.registry.versions(revision.name))
+        found.extend(each.data_digest for each in listed if each.revision == revision)
+
+    await settle.attempts(ask)
+    return found[-1] if found else None
+
+
+async def _measured(executor: Executor, role: Role) -> str:
+    """Verify by metrics what a rollback has led to: every rule with a bound of its own must hold on one of some looks.
+
+    Rules against ``stable`` have nothing left to be compared with. What cannot be measured calls nobody.
+
+    Returns:
+        What does not hold; empty where all does.
+    """
+    care = executor.scenario.aftercare
+    rules = [rule for monitor in care.monitors for rule in monitor.policy.rules] if care else []
+    alone = [rule for rule in rules if all(isinstance(each.bound, Absolute) for each in comparisons(rule.condition))]
+    failing: list[str] = []
+    for _ in range(LOOKS if alone else 0):
+        await anyio.sleep(MEASURE_S)
+        try:
+            sample = await observed(executor, round(MEASURE_S * SECOND))
+        except BackendError:
+            return ""
+        figures = {Role.CANDIDATE: sample[role].figures()}
+        found = [judge_gate(rule, figures) for rule in alone]
+        for rule, each in zip(alone, found, strict=True):
+            passed = each.passed or each.value is None
+            executor.tell(Checked, "rollback", rule.text, passed, each.value, each.bound, each.reason)
+        failing = [each.reason for each in found if not each.passed and each.value is not None]
+        if not failing:
+            return ""
+    return "; ".join(reason.removeprefix("gate ") for reason in failing)
 
 
 async def _name_stable(executor: Executor, revision: Revision) -> None:

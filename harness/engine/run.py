@@ -14,6 +14,7 @@ from harness.domain.event import (
     Decided,
     Escalated,
     Interrupted,
+    Noticed,
     Notified,
     RolloutStarted,
     RunEnded,
@@ -27,7 +28,7 @@ from harness.domain.lifecycle import Aftercare, OnAlarm, Successor
 from harness.domain.model import Revision, Role, TrainedModel
 from harness.domain.rollout import End, Outcome, Routing
 from harness.domain.scenario import Scenario
-from harness.domain.units import SECOND, WHOLE
+from harness.domain.units import SECOND, WHOLE, duration_text
 from harness.engine import aftercare, settle
 from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
@@ -226,7 +227,10 @@ class Lifecycle:
             return None
         soonest = self.retrained[-1] + plan.apart_ns if self.retrained else 0
         if len(self.retrained) >= plan.at_most or now_ns() < soonest:
-            executor.notify(f"no retraining after the alarm of {alarm.monitor}: it was done often enough for now")
+            done = f"{len(self.retrained)} of {plan.at_most} were done"
+            told = f"no retraining after the alarm of {alarm.monitor}: {done}"
+            executor.tell(Noticed, "not_retrained", (), f"{told}, the next one {duration_text(plan.apart_ns)} apart")
+            executor.notify(told)
             return None
         self.retrained.append(now_ns())
         taken = False

@@ -216,7 +216,11 @@ class _Assembly:
         decided = self.seen.decided
         if decided is None:
             return self.seen.candidate_weight
-        numbered = [weight for at_ns, weight in self.seen.shares if at_ns < decided.at_ns]
+        # A rollout that goes back step by step says what it has come to when it is back: the look that decided counts.
+        until_ns = decided.at_ns
+        if self.because and self.seen.traffic_ns is not None:
+            until_ns = min(until_ns, self.seen.traffic_ns + round(self.because[-1].at_s * SECOND))
+        numbered = [weight for at_ns, weight in self.seen.shares if at_ns < until_ns]
         return numbered[-1] if numbered else 0
 
     def _decided_at_s(self) -> float | None:

@@ -10,10 +10,13 @@ from typing import Any, Final
 
 from harness.domain.analysis import AnalysisPolicy, NoData
 from harness.domain.model import ARMS, Role
-from harness.domain.rollout import Analyze, Approve, Decide, Pause, SetWeight
+from harness.domain.rollout import Analyze, Approve, Decide, EnterStep, Pause, SetWeight, Want
 from harness.domain.scenario import Scenario
-from harness.domain.units import SECOND, WHOLE, duration_text, share_text
+from harness.domain.units import MINUTE, SECOND, WHOLE, duration_text, share_text
 from harness.strategies.foresight import Foreseen, walk
+from harness.strategies.played import played
+from harness.strategies.rolling import Rolling
+from harness.strategies.steps import Steps
 
 Expected = Callable[[int, int], float]
 """How many requests are expected in ``[start, stop)``, in ns since traffic began."""
@@ -63,6 +66,10 @@ class Timeline:
     remarks: tuple[str, ...]
     overloads: tuple[str, ...]
     """Where the servers cannot keep up, or hardly; with no fault at all."""
+    promotes: bool = True
+    """It ends with a promotion."""
+    sooner: bool = False
+    """A test in it may decide sooner."""
 
     @property
     def sentence(self) -> str:
@@ -70,8 +77,10 @@ class Timeline:
         requests = sum(row.requests for row in self.rows)
         looks = sum(row.looks for row in self.rows)
         before = f" after {duration_text(self.before_ns)} of training" if self.before_ns else ""
+        ends = "promoted" if self.promotes else "stable is kept"
+        latest = "at the latest, " if self.sooner else ""
         return (
-            f"promoted {duration_text(self.total_ns)} after traffic began{before}, if all goes well; "
+            f"{ends} {duration_text(self.total_ns)} after traffic began{before}, {latest}if all goes well; "
             f"{looks} looks, about {requests:,.0f} requests answered by the candidate until then"
         )
 
@@ -91,16 +100,53 @@ def timeline(scenario: Scenario, expected: Expected, mean_s: Mapping[Role, float
     policy, analysis = scenario.rollout, scenario.rollout.analysis
     begun = at_ns = scenario.service[Role.CANDIDATE].startup_ns
     rows = [Row(0, "replicas start", 0, 0.0, 0, None, "")]
-    for each in walk(policy):
-        rows.append(_row(each, begun, analysis, expected))
-        at_ns = begun + each.at_ns + each.takes_ns
+    if policy.by_replicas or policy.strategy == "rolling":
+        rows, at_ns = _by_replicas(scenario, expected)
+        begun = 0
+    else:
+        for each in walk(policy):
+            rows.append(_row(each, begun, analysis, expected))
+            at_ns = begun + each.at_ns + each.takes_ns
     rows.append(
         Row(at_ns, "promote" if policy.promote else "keep stable", WHOLE if policy.promote else 0, 0.0, 0, None, "")
     )
     before = scenario.model.stable.duration_ns + scenario.model.candidate.duration_ns
     overloads = tuple(_overloads(scenario, rows, expected, mean_s))
     remarks = (*_remarks(scenario, rows, at_ns - begun, before), *overloads)
-    return Timeline(scenario.name, tuple(rows), before, at_ns, remarks, overloads)
+    sooner = any(isinstance(step, Decide) for step in policy.steps)
+    return Timeline(scenario.name, tuple(rows), before, at_ns, remarks, overloads, policy.promote, sooner)
+
+
+def _by_replicas(scenario: Scenario, expected: Expected) -> tuple[list[Row], int]:
+    """The rows of a rollout whose traffic follows its replicas, and when it ends: played, not added up."""
+    policy, analysis = scenario.rollout, scenario.rollout.analysis
+    sizes = {role: service.replicas for role, service in scenario.service.items()}
+    machine = Rolling(policy, sizes) if policy.strategy == "rolling" else Steps(policy, sizes)
+    every_ns = analysis.every_ns if analysis else MINUTE
+    startup_ns = scenario.service[Role.CANDIDATE].startup_ns
+    marks = list(played(machine, sizes, startup_ns, every_ns))
+    end_ns = marks[-1][0] if marks else 0
+    points: list[tuple[int, str, int]] = []
+    weight, batch = 0, 0
+    for at_ns, action in marks:
+        match action:
+            case Want(weights):
+                weight = weights.get(Role.CANDIDATE, 0)
+                if weight:
+                    points.append((at_ns, f"{share_text(weight)} of the ready replicas", weight))
+            case EnterStep(_, step):
+                batch += 1
+                points.append((at_ns, f"batch {batch}" if policy.strategy == "rolling" else str(step), weight))
+    rows = []
+    for (at_ns, told, share), (until_ns, *_) in pairwise([*points, (end_ns, "", 0)]):
+        looks, answers = 0, None
+        if analysis and share and until_ns > at_ns:
+            looks = until_ns // every_ns - at_ns // every_ns
+            answers = share / WHOLE * expected(until_ns - min(analysis.window_ns, until_ns - at_ns), until_ns)
+        few = answers is not None and looks and analysis is not None and answers < analysis.min_requests
+        note = "too few to judge by" if few else ""
+        rows.append(Row(at_ns, told, share, share / WHOLE * expected(at_ns, until_ns), looks, answers, note))
+    return rows, end_ns
 
 
 def _row(each: Foreseen, begun: int, background: AnalysisPolicy | None, expected: Expected) -> Row:
@@ -121,30 +167,40 @@ def _row(each: Foreseen, begun: int, background: AnalysisPolicy | None, expected
 
 
 def _remarks(scenario: Scenario, rows: list[Row], length_ns: int, before_ns: int) -> list[str]:
-    analysis, remarks = scenario.rollout.analysis, []
-    if analysis is None:
-        return ["nothing is judged: this policy has no analysis"]
-    if scenario.labels:
+    analysis, remarks = scenario.rollout.analysis, _waits(scenario)
+    judged = any(isinstance(step, Analyze | Decide) for step in scenario.rollout.steps)
+    if analysis is None and not judged:
+        remarks.append("nothing is judged: this policy has no analysis")
+    if scenario.labels and (analysis or judged):
         first = scenario.labels.delay_ns
         told = f"the first labels come {duration_text(first)} after the first answers"
         remarks.append(told + (": never, in this policy" if first >= length_ns else ""))
-    if any(row.note for row in rows if row.answers is not None):
+    if analysis and any(row.note for row in rows if row.answers is not None):
         least = f"where a look finds fewer than {analysis.min_requests} answers (min_requests)"
         remarks.append(f"{least}, no_data: {analysis.no_data} decides{_held(analysis)}")
-    if any(not row.looks and isinstance(row.answers, float) for row in rows):
+    timed = not (scenario.rollout.by_replicas or scenario.rollout.strategy == "rolling")
+    if timed and any(not row.looks and isinstance(row.answers, float) for row in rows):
         remarks.append("some pauses are shorter than the time between two looks")
     bare = [
         str(step)
         for step, then in zip(scenario.rollout.steps, [*scenario.rollout.steps, None][1:], strict=True)
         if isinstance(step, SetWeight) and not isinstance(then, Pause | Analyze | Approve | Decide)
     ]
-    if bare:
+    if bare and analysis and timed:
         what = "held until every rule has passed on it" if analysis.no_data is NoData.HOLD else "left unjudged"
         remarks.append(f"no pause after {', '.join(bare)}: {what}")
     horizon = scenario.horizon_ns
     if before_ns + rows[-1].at_ns > horizon:
         remarks.append(f"the horizon ({duration_text(horizon)}) comes before the end")
     return remarks
+
+
+def _waits(scenario: Scenario) -> list[str]:
+    """Where people are waited for, who answer at once in the timeline."""
+    longest = [step.within_ns for step in scenario.rollout.steps if isinstance(step, Approve) and step.within_ns]
+    remarks = [f"an approval is counted as immediate; it may take {duration_text(within_ns)}" for within_ns in longest]
+    endless = any(isinstance(step, Pause) and step.duration_ns is None for step in scenario.rollout.steps)
+    return [*remarks, "a pause ends when a person says so; it is counted as over at once"] if endless else remarks
 
 
 def _overloads(scenario: Scenario, rows: list[Row], expected: Expected, mean_s: Mapping[Role, float]) -> Iterator[str]:

@@ -89,7 +89,7 @@ def test_without_mlflow_the_extra_is_named(tmp_path: Path) -> None:
     scenario = app.load_scenario(HEALTHY, ["backends.registry=mlflow+sqlite:///../m.db"])
     with pytest.raises(Exception, match=r"pip install 'rollout-harness\[mlflow\]'"):
         app.run_sync(scenario, app.Options(reports=tmp_path))
-    assert any("rollout-harness[mlflow]" in note for note in app.check_references(scenario).notes)
+    assert any("-e '.[mlflow]'" in note for note in app.check_references(scenario).notes)
 
 
 @pytest.mark.usefixtures("without_mlflow")
