@@ -181,7 +181,11 @@ def test_an_expectation_may_speak_of_all_that_analysis_may_and_of_the_run():
 @pytest.mark.parametrize(
     ("text", "scope", "message"),
     [
-        ("agreement > 99%", Scope(Standing.ANALYSIS), "agreement is only measured where requests are copied"),
+        (
+            "agreement > 99%",
+            Scope(Standing.ANALYSIS),
+            "agreement is only measured where requests are copied: in a shadow, or by a step mirror: 10%",
+        ),
         (
             "grade == A",
             Scope(Standing.EXPECT),

@@ -87,7 +87,7 @@ def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_mlflow")
 def test_without_mlflow_the_extra_is_named(tmp_path: Path) -> None:
     scenario = app.load_scenario(HEALTHY, ["backends.registry=mlflow+sqlite:///../m.db"])
-    with pytest.raises(Exception, match=r"pip install 'rollout-harness\[mlflow\]'"):
+    with pytest.raises(Exception, match=r"pip install -e '\.\[mlflow\]'"):
         app.run_sync(scenario, app.Options(reports=tmp_path))
     assert any("-e '.[mlflow]'" in note for note in app.check_references(scenario).notes)
 

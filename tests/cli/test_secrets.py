@@ -123,7 +123,7 @@ def test_what_a_backend_says_in_its_error_is_masked_everywhere(
     options = app.Options(reports=tmp_path / "reports", registry=Leaky(), cache=False)
     done = rehearse_one(Task(scenario, options, live=False, quiet=True, no_color=True))
     assert done.result.outcome == "error"
-    assert "no answer from http://***@db:1/x?token=***" in (done.error if defect else done.result.reason)
+    assert "no answer from http://***@db:1/x?token=***" in done.result.reason
     told = json.dumps(report_json.suite([done.result], []))
     assert leaks(tmp_path, done.error, told) == []
     (log,) = tmp_path.glob("reports/canary-healthy/2*/events.jsonl")

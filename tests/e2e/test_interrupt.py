@@ -15,7 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import app, log
-from harness.domain.event import Decided, Event, Interrupted, Routed, RunEnded, Verified
+from harness.domain.event import (
+    Decided,
+    Event,
+    Interrupted,
+    Promoted,
+    RolledBack,
+    RolloutStarted,
+    Routed,
+    RunEnded,
+    Verified,
+)
 from harness.domain.model import Role
 from harness.domain.rollout import Outcome
 from harness.domain.units import WHOLE
@@ -88,13 +98,34 @@ def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: flo
     assert isinstance(ended, RunEnded)
     if ended.outcome is Outcome.ABORTED:
         assert made.interrupted == "SIGINT"
-        assert ended.weights in ({}, ON_STABLE), number
+        assert ended.weights in ({}, home(events)), number
         assert not ended.weights or [event for event in events if isinstance(event, Verified)][-1].passed
     else:  # it had been decided already, and a decision once begun is carried out
         decided = next(place for place, event in enumerate(events) if isinstance(event, Decided))
-        assert number >= decided or ended.weights in ({}, ON_STABLE)
+        assert number >= decided or ended.weights in ({}, home(events))
         assert ended.outcome is _whole(path, surroundings)[-1].outcome  # type: ignore[attr-defined]
     assert list(log.read(made.path)) == events
+
+
+def home(events: list[Event]) -> dict[Role, int]:
+    """Where all traffic is when it is on stable: a promoted candidate is that, until it is rolled back or followed."""
+    last = next((each for each in reversed(events) if isinstance(each, Promoted | RolledBack | RolloutStarted)), None)
+    if isinstance(last, RolledBack):  # of a promoted version, or of a candidate: what it names is stable
+        promoted = [each for each in events if isinstance(each, Promoted)]
+        if promoted and (last.name, last.version) == (promoted[-1].name, promoted[-1].version):
+            return _on(Role.CANDIDATE) if not _adopted(events) else ON_STABLE
+        return ON_STABLE
+    return _on(Role.CANDIDATE) if isinstance(last, Promoted) else ON_STABLE
+
+
+def _adopted(events: list[Event]) -> bool:
+    """Whether a promoted candidate was given stable's place by a later rollout."""
+    places = [place for place, each in enumerate(events) if isinstance(each, Promoted)]
+    return any(isinstance(each, RolloutStarted) for each in events[places[-1] :])
+
+
+def _on(role: Role) -> dict[Role, int]:
+    return {each: WHOLE if each is role else 0 for each in (Role.STABLE, Role.CANDIDATE)}
 
 
 _KNOWN: dict[Path, list[Event]] = {}
