@@ -81,7 +81,7 @@ def test_the_second_run_takes_stable_from_the_first(
     versions = sorted(theirs.search_model_versions("name = 'churn-prediction'"), key=lambda each: int(each.version))
     assert [int(each.version) for each in versions] == [1, 2, 3]
     aliases = theirs.get_registered_model("churn-prediction").aliases
-    assert {name: int(number) for name, number in aliases.items()} == {"stable": 3, "candidate": 3}
+    assert {name: int(number) for name, number in aliases.items()} == {"stable": 3, "candidate": 3, "previous": 2}
     measured = {each["role"]: each["metrics"] for each in logs[1] if each["event"] == "Evaluated"}
     run = theirs.get_run(versions[2].run_id)
     assert run.data.metrics == pytest.approx(measured["candidate"])
