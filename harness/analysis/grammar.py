@@ -242,6 +242,9 @@ class _Parser:
 
     def _next(self) -> _Token:
         token = self.now
+        before = self.tokens[self.at - 1] if self.at else token
+        if token.kind == "wrong" and token.text == "=" and before.text in {"<", ">", "!"}:
+            raise RuleError(f"write {before.text}= without the space", before.offset)
         if token.kind == "wrong":
             raise RuleError(f"write {_INSTEAD[token.text]} instead of {token.text}", token.offset)
         self.at = min(self.at + 1, len(self.tokens) - 1)

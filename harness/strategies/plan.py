@@ -216,9 +216,14 @@ def _overloads(scenario: Scenario, rows: list[Row], expected: Expected, mean_s: 
             asked = max(asked, share * _peak(expected, at_ns, until_ns))
         busy = asked * mean_s[role] / servers
         if busy >= NEARLY:
-            has = f"its {service.replicas} replicas of {service.slots} slots serve {servers / mean_s[role]:.3g}/s"
+            has = f"its {service.replicas} replicas of {service.slots} slots serve {_rate(servers / mean_s[role])}"
             told = "queues grow until requests fail" if busy >= 1 else f"{busy:.0%} busy, with long queues"
-            yield f"{role} is asked up to {asked:.3g}/s and {has}: {told}"
+            yield f"{role} is asked up to {_rate(asked)} and {has}: {told}"
+
+
+def _rate(per_s: float) -> str:
+    """A rate as people write it: 1,000/s, 432/s, 3.25/s."""
+    return f"{per_s:,.0f}/s" if per_s >= 100 else f"{per_s:.3g}/s"
 
 
 def _peak(expected: Expected, at_ns: int, until_ns: int) -> float:

@@ -93,6 +93,8 @@ def test_metrics_are_told_once_in_order():
         ("p95 1s", 4, "after p95 comes one of"),
         ("p95 =< 1s", 4, "write <= instead of =<"),
         ("p95 = 1s", 4, "write == instead of ="),
+        ("f1 > = 0.5", 3, "write >= without the space"),
+        ("p95 < = 1s", 4, "write <= without the space"),
         ("p95 ≤ 1s", 4, "write <= instead of ≤"),
         ("p95 < 1s && p99 < 1s", 9, "write and instead of &&"),
         ("!(p95 < 1s)", 0, "write not instead of !"),
