@@ -84,12 +84,14 @@ class Trial:
         share: the candidate's share of the users, in 0..1.
         before: stable's figures before it began.
         rate_per_s: of all answers that its metric rests on.
+        held: stable's figure on the held-out rows, where the metric has one; for the plan, until labels come.
     """
 
     experiment: Experiment
     share: float
     before: ArmSample
     rate_per_s: float
+    held: float | None = None
     seen: dict[Role, Moments] = field(default_factory=lambda: {role: Moments() for role in ARMS})
     least_p: float = 1.0
     least_mismatch_p: float = 1.0
@@ -99,7 +101,10 @@ class Trial:
         figure = self.before.figures().get(self.experiment.primary)
         moments = Moments()
         _add(moments, self.before, self.experiment.primary)
-        sizes = _sizes(self.experiment, moments.arm(), self.share) if moments.n > 1 else None
+        known = moments.arm()
+        if moments.n < 2 and self.held is not None:  # no label has come yet: what it showed on rows held out
+            figure, known = self.held, Arm(0, self.held, self.held * (1 - self.held))
+        sizes = _sizes(self.experiment, known, self.share) if known.variance else None
         if sizes is None:
             return Planned(figure, None, None)
         takes = round(sizes.total / self.rate_per_s * SECOND) if self.rate_per_s else None

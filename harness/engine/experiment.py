@@ -16,7 +16,11 @@ from harness.errors import BackendError
 
 
 async def experiment(
-    executor: Executor, what: Experiment, every_ns: int, report: Callable[[ExperimentPhase], None]
+    executor: Executor,
+    what: Experiment,
+    every_ns: int,
+    report: Callable[[ExperimentPhase], None],
+    held: float | None = None,
 ) -> None:
     """Say what the test will take, then look again and again; a look that cannot be taken is made up for by the next.
 
@@ -25,9 +29,10 @@ async def experiment(
         what: the test asks.
         every_ns: from look to look.
         report: told of each look.
+        held: stable's figure on the held-out rows, if the metric has one.
     """
     begun = now_ns()
-    trial, needed = await _planned(executor, what, every_ns)
+    trial, needed = await _planned(executor, what, every_ns, held)
     since = due_ns = begun
     while True:
         due_ns = next_due(begun, every_ns, due_ns)
@@ -57,12 +62,15 @@ async def experiment(
         report(ExperimentPhase(found.finding, found.reason, (executor.last,)))
 
 
-async def _planned(executor: Executor, what: Experiment, every_ns: int) -> tuple[Trial, int | None]:
+async def _planned(executor: Executor, what: Experiment, every_ns: int, held: float | None) -> tuple[Trial, int | None]:
     """The test, by what stable showed in the last while before it began."""
     span_ns = min(every_ns, max(now_ns() - executor.live_ns, 1))
     before = (await observed(executor, span_ns))[Role.STABLE]
-    rate = answers_behind(before, what.primary) * SECOND / span_ns
-    trial = Trial(what, share_of(executor.weights.get(Role.CANDIDATE, 0)), before, rate)
+    answers, labels = answers_behind(before, what.primary), executor.scenario.labels
+    if not answers and labels:  # they will come
+        answers = round(before.requests * labels.share)
+    rate = answers * SECOND / span_ns
+    trial = Trial(what, share_of(executor.weights.get(Role.CANDIDATE, 0)), before, rate, held)
     plan = trial.plan()
     executor.tell(
         ExperimentPlanned,

@@ -9,6 +9,7 @@ from anyio.abc import TaskGroup
 from harness.clock import Phase, instant, now_ns, sleep_until
 from harness.domain.analysis import AnalysisPolicy, Verdict
 from harness.domain.event import AnalysisStarted, AnalysisStopped, Awaited, Commanded, Noticed, StepEntered, StepHeld
+from harness.domain.model import Role
 from harness.domain.rollout import (
     Action,
     AnalysisPhase,
@@ -190,7 +191,9 @@ class Rollout:
                 tell(AnalysisStarted, self.step)
                 self._begin_apart(analyse, self.executor, policy, self.see, self.step, looks)
             case StartExperiment(what, every_ns):
-                self._begin_apart(experiment, self.executor, what, every_ns, self.see)
+                stable = self.case.models.get(Role.STABLE)
+                held = stable.metrics.get(what.primary) if stable else None
+                self._begin_apart(experiment, self.executor, what, every_ns, self.see, held)
             case StopAnalysis(inline=True):
                 tell(AnalysisStopped, self.step)
                 if self.apart:
