@@ -19,7 +19,7 @@ from harness.analysis.vocabulary import METRICS, QUALITY, Better
 from harness.domain.analysis import Experiment, Unit
 from harness.domain.model import ARMS, Role
 from harness.domain.rollout import Finding
-from harness.domain.units import SECOND, WHOLE, duration_text
+from harness.domain.units import SECOND, WHOLE
 from harness.protocols import ArmSample, Sample
 from harness.stats.histogram import REPRESENTATIVE_NS
 from harness.stats.intervals import Arm, Difference
@@ -215,17 +215,6 @@ def _sizes(experiment: Experiment, before: Arm, share: float) -> Sizes | None:
         return None
     return means_sizes(
         sign * experiment.least_effect, math.sqrt(before.variance), experiment.level, experiment.power, ratio
-    )
-
-
-def plan_text(planned: Planned, experiment: Experiment) -> str:
-    """The plan in words, for the log and for people."""
-    if planned.needed is None:
-        return f"nothing is known of {experiment.primary} yet, so no sample can be planned"
-    takes = f", {duration_text(planned.needed_ns)} at this rate" if planned.needed_ns else ""
-    return (
-        f"{planned.needed:,} answers{takes} find a difference of {experiment.least_effect:g} "
-        f"with a power of {experiment.power:.0%} at level {experiment.level:g}"
     )
 
 
