@@ -253,7 +253,8 @@ def _(event: vocabulary.Notified) -> str:
 def _(event: vocabulary.ExperimentPlanned) -> str:
     needed = "no sample can be planned yet"
     if event.needed is not None:
-        takes = f" in {duration_text(event.needed_ns)}" if event.needed_ns else ""
+        # In whole seconds, upwards: a plan is no more exact than that.
+        takes = f" in {duration_text(-(-event.needed_ns // SECOND) * SECOND)}" if event.needed_ns else ""
         needed = f"{event.needed:,} answers{takes} would find it with a power of {words.share(event.power)}"
     least = words.effect(event.metric, event.least_effect)
     return f"A/B test on {event.metric} begins, for a difference of {least} at least: {needed}"

@@ -17,7 +17,7 @@ from harness.domain.units import MINUTE
 from harness.live import view
 from harness.live.picture import picture
 from harness.log import Events
-from harness.report import chapters, compare, fold, html, json, markdown, plots, terminal, why
+from harness.report import chapters, compare, diary, fold, html, json, markdown, plots, terminal, why
 from harness.report.folding import Folding
 from harness.report.lifecycle import Answer
 from harness.report.result import Mark
@@ -317,6 +317,12 @@ def test_the_diary_has_a_line_for_every_event_of_the_lifecycle(name: str) -> Non
     lines = [moment.kind for moment in fold(events).moments]
     for kind in kinds:
         assert lines.count(kind.__name__) == len(events.of(kind))
+
+
+@pytest.mark.parametrize(("needed_ns", "takes"), [(1_715_664_300_000, "28m36s"), (1, "1s"), (60 * MINUTE, "1h")])
+def test_a_plan_is_told_in_whole_seconds_upwards(needed_ns: int, takes: str) -> None:
+    planned = e.ExperimentPlanned(0, "accuracy", 0.02, 0.05, 0.8, 0.8, 12_000, needed_ns)
+    assert f"12,000 answers in {takes} would find it" in str(diary.tell(planned))
 
 
 # --- the live view ----------------------------------------------------------------------------------------------------
