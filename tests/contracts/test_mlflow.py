@@ -4,7 +4,7 @@ import itertools
 import shutil
 import socket
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from harness.errors import NotRegistered, RegistryError
 from tests import requires
 from tests.mlflow_server import client
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180),
+    pytest.mark.usefixtures("an_empty_folder"),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -35,16 +38,6 @@ def stores(mlflow_template: Path, tmp_path: Path) -> Callable[[], str]:
         return f"sqlite:///{path}"
 
     return new
-
-
-@pytest.fixture(autouse=True)
-def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever is done, nothing is left in the current folder."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    yield
-    assert not list(here.iterdir())
 
 
 def registry(uri: str) -> Any:

@@ -1,7 +1,6 @@
 """Models that others logged to MLflow are read by URI, on SQLite and over HTTP, and reading makes nothing."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,10 @@ from harness.training.digest import model_digest
 from tests import log_models, requires
 from tests.mlflow_server import Theirs, logged
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180),
+    pytest.mark.usefixtures("an_empty_folder"),
+]  # fmt: skip
 
 
 @pytest.fixture(params=["sqlite", "http"])
@@ -24,16 +26,6 @@ def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Theirs:
     if request.param == "sqlite":
         return request.getfixturevalue("their_mlflow")
     return logged(request.getfixturevalue("mlflow_server"), tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """MLflow's own functions leave a database in the current folder when they are not told where to look."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    yield
-    assert not list(here.iterdir())
 
 
 def registry(uri: str, *, pickles: bool = False) -> Any:
