@@ -18,7 +18,7 @@ from harness.engine import settle
 from harness.engine.calls import answered
 from harness.engine.executor import Executor
 from harness.engine.looks import analyse, observe, observed
-from harness.engine.stages import mark, unalias
+from harness.engine.stages import alias, mark, unalias
 from harness.errors import BackendError, NotRegistered
 
 AGAIN_S: Final = 1.0
@@ -177,7 +177,7 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
         told = f"{reason}; and {previous} could not be verified: traffic stays on {promoted}"
         return _stranded(executor, alarm, told), None
     executor.home = other
-    if said := await settle.attempts(lambda: _name_stable(executor, previous)):
+    if said := await settle.attempts(lambda: alias(executor, previous, Role.STABLE.value)):
         told = f"{reason}; traffic is on {previous}, but the registry still names {promoted} stable: {said}"
         executor.tell(Escalated, told)
         executor.notify(told)
@@ -253,12 +253,6 @@ async def _measured(executor: Executor, role: Role) -> str:
         if not failing:
             return ""
     return "; ".join(reason.removeprefix("gate ") for reason in failing)
-
-
-async def _name_stable(executor: Executor, revision: Revision) -> None:
-    from harness.engine.stages import alias
-
-    await alias(executor, revision, Role.STABLE.value)
 
 
 async def _ready(executor: Executor, role: Role) -> None:
