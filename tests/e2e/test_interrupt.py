@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness import app, log
 from harness.domain.event import (
     Decided,
+    Escalated,
     Event,
     Interrupted,
     Promoted,
@@ -89,8 +90,9 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:sqlalchemy")
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
+@example(share=0.75)
 def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: float, surroundings: Surroundings) -> None:
     whole = len(_whole(path, surroundings))
     events, made = interrupted(path, number := round(share * (whole - 1)), surroundings)
@@ -100,6 +102,12 @@ def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: flo
         assert made.interrupted == "SIGINT"
         assert ended.weights in ({}, home(events)), number
         assert not ended.weights or [event for event in events if isinstance(event, Verified)][-1].passed
+    elif ended.outcome is Outcome.FAILED and ended.reason.startswith("stopped by SIGINT"):
+        # Traffic is on stable, which the crowd has overloaded: it does not answer probes, and a person is called.
+        assert path.stem == "flash_crowd"
+        assert ended.weights == home(events)
+        assert not [event for event in events if isinstance(event, Verified)][-1].passed
+        assert any(isinstance(event, Escalated) for event in events)
     else:  # it had been decided already, and a decision once begun is carried out
         decided = next(place for place, event in enumerate(events) if isinstance(event, Decided))
         assert number >= decided or ended.weights in ({}, home(events))
