@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from harness.domain import event as vocabulary
+from harness.domain import load_event as load_vocabulary
 from harness.domain.event import (
     LOG_VERSION,
     Decided,
@@ -29,6 +30,7 @@ from harness.domain.event import (
     RunStarted,
     StageFinished,
 )
+from harness.domain.load_event import CapacityFound, CapacityStarted, LoadEnded, LoadStarted
 from harness.domain.secrets import mask, secrets_in
 from harness.errors import LogError
 
@@ -36,9 +38,13 @@ E = TypeVar("E", bound=Event)
 
 EVENTS: Final[Mapping[str, type[Event]]] = {
     name: kind
-    for name, kind in vars(vocabulary).items()
+    for name, kind in (*vars(vocabulary).items(), *vars(load_vocabulary).items())
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
+STARTS: Final = (RunStarted, LoadStarted, CapacityStarted)
+"""What a log begins with: its kind of run."""
+ENDS: Final = (RunEnded, LoadEnded, CapacityFound)
+"""After one of these nothing comes."""
 
 
 class Events(Sequence[Event]):
@@ -118,7 +124,7 @@ class EventLog:
 
     def append(self, event: Event) -> int:
         """Add an event; answers with its sequence number."""
-        if self.events and isinstance(self.events[-1], RunEnded):
+        if self.events and isinstance(self.events[-1], ENDS):
             raise LogError(f"the run has ended; {type(event).__name__} comes too late")
         number = len(self.events)
         self._digest.update(_line(number, event, host=False, hide=self._hide).encode())
@@ -307,7 +313,7 @@ def decode(line: str) -> Event:
     kind = EVENTS.get(name)
     if kind is None:
         raise LogError(f"unknown event {name!r}")
-    if kind is RunStarted and data.get("version") != LOG_VERSION:
+    if kind in STARTS and data.get("version") != LOG_VERSION:
         raise LogError(f"log version {data.get('version')}; this program reads version {LOG_VERSION}")
     data |= data.pop("host", {})
     return typing.cast(Event, _typed(kind, data))

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final, NoReturn
 
 from harness.analysis.figures import exact_text, figure_text, read_factor, read_number
-from harness.analysis.vocabulary import Metric, Scope, find, nearest, suggestion
+from harness.analysis.vocabulary import Metric, Scope, Standing, find, nearest, suggestion
 from harness.domain.analysis import Absolute, And, Bound, Comparison, Condition, Not, Op, Or, Relative, Rule, Unit
 from harness.domain.quantity import share
 from harness.errors import InputError
@@ -198,6 +198,8 @@ class _Parser:
         return word
 
     def _relative(self, token: _Token, metric: Metric) -> Relative:
+        if self.scope and self.scope.standing is Standing.LOAD:
+            raise RuleError("a load test has no stable to compare with; give a number", token.offset)
         if not metric.relative:
             raise RuleError(f"{metric.name} belongs to the whole run; stable has none to compare with", token.offset)
         sign = self.now

@@ -34,6 +34,8 @@ class Kind(Enum):
     """The answers of both arms to the same requests."""
     LOAD = auto()
     """A load test."""
+    STREAM = auto()
+    """Answers that come in pieces, in a load test."""
 
 
 QUALITY: Final = frozenset({Kind.CLASSIFICATION, Kind.REGRESSION})
@@ -74,6 +76,7 @@ _MOST_WORDS: Final = 50
 
 _S, _SHARE, _RATE, _NONE, _TEXT = Unit.SECONDS, Unit.SHARE, Unit.RATE, Unit.NONE, Unit.TEXT
 _LOW, _HIGH, _EVEN = Better.LOWER, Better.HIGHER, Better.NEITHER
+_QUANTILES: Final = {"mean": "mean", "p50": "median", "p90": "90 %", "p95": "95 %", "p99": "99 %"}
 
 _TABLE: Final = (
     Metric("mean", _S, Kind.LATENCY, _LOW, "mean latency"),
@@ -115,6 +118,14 @@ _TABLE: Final = (
     Metric(
         "users_harmed", _NONE, Kind.RUN, _LOW, "of them, those who got a failure, or a wrong answer for a right one"
     ),
+    *(
+        Metric(f"ttfb_{name}", _S, Kind.STREAM, _LOW, f"time to the first byte of an answer, {about}")
+        for name, about in _QUANTILES.items()
+    ),
+    *(
+        Metric(f"gap_{name}", _S, Kind.STREAM, _LOW, f"time from a piece of an answer to the next, {about}")
+        for name, about in _QUANTILES.items()
+    ),
 )
 
 METRICS: Final[Mapping[str, Metric]] = {metric.name: metric for metric in _TABLE}
@@ -126,6 +137,7 @@ class Standing(StrEnum):
     GATES = "model.gates"
     ANALYSIS = "rollout.analysis.rules"
     EXPECT = "expect"
+    LOAD = "slo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +153,8 @@ class Scope:
     """Whether requests are copied, so that the answers of both arms to the same request are known."""
     staged: bool = False
     """Whether the candidate stands a load test in staging first."""
+    streamed: bool = False
+    """Of a load test: whether answers come in pieces, each with its time."""
 
     def names(self) -> tuple[str, ...]:
         """The metrics that are measured here."""
@@ -148,11 +162,14 @@ class Scope:
 
     def refusal(self, metric: Metric) -> str | None:
         """Why that metric is not measured here, and what to change; None where it is."""
+        return self._no_load(metric) if self.standing is Standing.LOAD else self._not_in_a_run(metric)
+
+    def _not_in_a_run(self, metric: Metric) -> str | None:
         if metric.kind is Kind.SHADOW and not self.mirrored:
             return f"{metric.name} is only measured where requests are copied: in a shadow, or by a step mirror: 10%"
         if metric.kind is Kind.SHADOW and self.task is None:
             return f"{metric.name} compares models' answers to rows of a data set; add model.data"
-        if metric.kind is Kind.LOAD:
+        if metric.kind in {Kind.LOAD, Kind.STREAM}:
             return self._no_grade(metric)
         if self.standing is Standing.GATES and metric.kind not in QUALITY:
             return f"a gate judges held-out rows, before any request; {metric.name} is not measured there"
@@ -164,7 +181,16 @@ class Scope:
             return f"{metric.name} is measured against a data set; add model.data"
         return None
 
+    def _no_load(self, metric: Metric) -> str | None:
+        if metric.kind is Kind.STREAM and not self.streamed:
+            return f"{metric.name} is only measured where answers come in pieces; add --stream"
+        if metric.kind in {Kind.LATENCY, Kind.ERRORS, Kind.TRAFFIC, Kind.STREAM}:
+            return None
+        return f"{metric.name} is not measured by a load test"
+
     def _no_grade(self, metric: Metric) -> str | None:
+        if metric.kind is Kind.STREAM:
+            return f"{metric.name} is measured by a load test with --stream; it belongs to its --slo"
         if self.standing is not Standing.EXPECT:
             return f"{metric.name} is given to the load test in staging, before the rollout; it belongs under expect"
         if not self.staged:
