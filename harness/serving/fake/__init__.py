@@ -1,0 +1,16 @@
+"""The stand-in behind ``harness serve --fake``: an endpoint whose speed and faults are set by hand, also while it runs.
+
+settings.py   what can be set, in the words of a scenario; read with all errors at once
+fate.py       what becomes of request number n: drawn from the seed, whatever came before
+still.py      standing still for a while in every period
+alarm.py      waking at a nanosecond, where loops keep milliseconds
+workers.py    some servers with one queue before them
+bodies.py     what is answered, in each protocol; the OpenAPI document
+pieces.py     answers that come slowly, in chunks, or not to their end
+app.py        the application over them
+"""
+
+from harness.serving.fake.app import application
+from harness.serving.fake.settings import FLAGS, FakeSettings, Flag, from_flags, read, shown
+
+__all__ = ["FLAGS", "FakeSettings", "Flag", "application", "from_flags", "read", "shown"]
