@@ -1,0 +1,473 @@
+"""The fast client: pooled connections, prepared bytes, and HTTP/1.1 answers read by httptools.
+
+Most answers of an endpoint have a head that was seen before, byte for byte, and come in one piece. What httptools made
+of such a head is remembered, so that the next one needs a look-up only. Any other answer (in pieces, chunked, ended by
+the connection's close, with a head that is new) is parsed.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import httptools
+
+from harness.domain.load import Limits
+from harness.load.address import Address, kind_of
+from harness.load.exchange import Exchange
+
+MOST_HEADS: Final = 512
+"""Heads that are remembered at once; a Date header makes a new one each second."""
+MOST_HEAD_BYTES: Final = 65_536
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+Done = Callable[[Exchange], None]
+"""Told each exchange when it has come to its end."""
+
+
+class FastClient:
+    """Asks one address; each connection has one request at a time.
+
+    A request goes out on the connection that was used last, if one is idle. Else it waits for the first that comes
+    free, while new ones are opened as long as there is room.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        limits: Limits,
+        done: Done,
+        now: Callable[[], int],
+        *,
+        most: int,
+        keep_answers: bool = False,
+        stream: bool = False,
+        keep_alive: bool = True,
+    ) -> None:
+        """Take what does not change from request to request; must be called where the loop runs.
+
+        Args:
+            address: where connections go.
+            limits: time-outs and the size of answers.
+            done: told each exchange at its end, from the loop.
+            now: reads the loop's time, ns.
+            most: connections at once.
+            keep_answers: bodies are kept, for checks.
+            stream: the times between an answer's pieces are kept.
+            keep_alive: else each connection serves one request.
+        """
+        self.address = address
+        self.limits = limits
+        self.done = done
+        self.now = now
+        self.keep_answers = keep_answers
+        self.stream = stream
+        self.keep_alive = keep_alive
+        self.counts = dict.fromkeys(("opened", "failed", "stale", "unasked", "most"), 0)
+        self.heads: dict[bytes, tuple[int, int, bool, str, str]] = {}
+        self._most = max(1, min(most, limits.max_in_flight))
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[_Connection] = []
+        self._all: set[_Connection] = set()
+        self._waiting: deque[Exchange] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    # --- sending ---
+
+    def send(self, exchange: Exchange) -> None:
+        """Send it now, or as soon as a connection is free."""
+        if self._idle:
+            self._idle.pop().begin(exchange)
+        else:
+            self._waiting.append(exchange)
+            self._open_more()
+
+    def _open_more(self) -> None:
+        opening = len(self._opening)
+        if opening < len(self._waiting) and len(self._all) + opening < self._most and not self._closed:
+            task = self._loop.create_task(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    async def _open(self) -> None:
+        address = self.address
+        try:
+            async with asyncio.timeout(self.limits.connect_timeout_ns / 1e9):
+                await self._loop.create_connection(
+                    lambda: _Connection(self),
+                    address.host,
+                    address.port,
+                    ssl=address.tls,
+                    server_hostname=address.name if address.tls else None,
+                )
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            self.counts["failed"] += 1
+            if self._waiting:
+                exchange = self._waiting.popleft()
+                exchange.sent_ns = exchange.sent_ns or exchange.taken_ns  # it was tried, which is all a user can do
+                self.fail(exchange, *kind_of(error))
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+        self._open_more()
+
+    # --- what connections tell ---
+
+    def connected(self, connection: "_Connection") -> None:
+        """A connection is open."""
+        self._all.add(connection)
+        self.counts["opened"] += 1
+        self.counts["most"] = max(self.counts["most"], len(self._all))
+        self.free(connection)
+
+    def free(self, connection: "_Connection") -> None:
+        """A connection can take the next request."""
+        if self._waiting:
+            connection.begin(self._waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: "_Connection") -> None:
+        """A connection is no more."""
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._open_more()
+
+    def again(self, exchange: Exchange) -> None:
+        """Send it anew, before all others: the target had closed the idle connection it went out on."""
+        self.counts["stale"] += 1
+        exchange.retried = True
+        self._waiting.appendleft(exchange)
+        self._open_more()
+
+    def fail(self, exchange: Exchange, fault: str, told: str) -> None:
+        """It has failed, now."""
+        exchange.fault, exchange.told = fault, told
+        exchange.done_ns = self.now()
+        self.done(exchange)
+
+    # --- limits ---
+
+    @property
+    def pending(self) -> int:
+        """Requests that have not come to their end."""
+        return len(self._waiting) + sum(connection.exchange is not None for connection in self._all)
+
+    def sweep(self) -> None:
+        """Give up what has waited for too long; to be called often, compared with the time-out."""
+        now, most = self.now(), self.limits.timeout_ns
+        waiting = self._waiting
+        while waiting and now - waiting[0].taken_ns > most:
+            exchange = waiting.popleft()
+            self.fail(exchange, "no_connection", f"all {self._most} connections were busy for {most / 1e9:g} s")
+        for connection in [each for each in self._all if each.exchange is not None]:
+            if connection.exchange is not None and now - connection.exchange.sent_ns > most:
+                connection.give_up("timeout", f"no answer within {most / 1e9:g} s")
+
+    def stop(self, unsent: str, sent: str) -> None:
+        """Give up all that has not come to its end, under these names, and close every connection."""
+        self._closed = True
+        while self._waiting:
+            self.fail(self._waiting.popleft(), unsent, "the test stopped")
+        for connection in list(self._all):
+            if connection.exchange is not None:
+                connection.cut(sent, "the test stopped")
+            connection.close()
+
+    async def close(self) -> None:
+        """Wait until nothing is left; after `stop`."""
+        self.stop("stopped", "in_flight")
+        for task in list(self._opening):
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in list(self._all):
+            connection.abort()
+        self._all.clear()
+        self._idle.clear()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: it sends a request, reads the answer, and is free for the next."""
+
+    __slots__ = (
+        "_client",
+        "_fresh",
+        "_heads",
+        "_now",
+        "_plain",
+        "_reading",
+        "_transport",
+        "_write",
+        "exchange",
+        "used",
+    )
+
+    def __init__(self, client: FastClient) -> None:
+        self._client = client
+        self._heads = client.heads
+        self._now = client.now
+        self._plain = not client.stream
+        self._transport: Any = None
+        self._write: Any = None
+        self._reading: _Reading | None = None
+        self._fresh = True
+        """No byte of the present answer has come."""
+        self.exchange: Exchange | None = None
+        self.used = 0
+        """Answers that came on it."""
+
+    def connection_made(self, transport: Any) -> None:
+        """It is open."""
+        self._transport = transport
+        self._write = transport.write
+        self._client.connected(self)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Send a request."""
+        self.exchange = exchange
+        self._fresh = True
+        exchange.sent_ns = self._now()
+        self._write(exchange.wire)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer."""
+        exchange = self.exchange
+        if exchange is None:
+            # Nobody asked: the answer before was longer than it said, or the target talks out of turn.
+            self._client.counts["unasked"] += 1
+            self._leave()
+            return
+        if self._fresh and self._plain:
+            cut = data.find(_END_OF_HEAD) + 4
+            head = self._heads.get(data[:cut])
+            if head is not None and len(data) == cut + head[1]:
+                exchange.done_ns = exchange.first_ns = self._now()
+                exchange.status = head[0]
+                exchange.content_type = head[3]
+                exchange.location = head[4]
+                client = self._client
+                if client.keep_answers:
+                    exchange.answer = data[cut:]
+                self.exchange = None
+                self.used += 1
+                if head[2]:
+                    client.free(self)
+                else:
+                    self._leave()
+                client.done(exchange)
+                return
+        self._parse(exchange, data)
+
+    # --- answers that need reading ---
+
+    def _parse(self, exchange: Exchange, data: bytes) -> None:
+        now = self._now()
+        if self._fresh:
+            self._fresh = False
+            self._reading = _Reading(self._client, whole=data)
+            exchange.first_ns = now
+            if self._client.stream:
+                exchange.gaps = []
+        reading = self._reading
+        if reading is None:  # cannot be: what is not fresh has been begun above
+            raise RuntimeError("an answer goes on that never began")
+        reading.feed(data, now)
+        if reading.fault:
+            self.give_up(*reading.fault)
+        elif reading.complete:
+            self._answered(exchange, reading, now)
+
+    def _answered(self, exchange: Exchange, reading: "_Reading", now: int) -> None:
+        exchange.done_ns = now
+        exchange.status, exchange.content_type, exchange.location = (
+            reading.status,
+            reading.content_type,
+            reading.location,
+        )
+        if self._client.keep_answers:
+            exchange.answer = b"".join(reading.body)
+        if self._client.stream:
+            exchange.gaps = reading.gaps
+        self.exchange, self._reading = None, None
+        self.used += 1
+        if reading.keep and self._client.keep_alive:
+            self._client.free(self)
+        else:
+            self._leave()
+        self._client.done(exchange)
+
+    def eof_received(self) -> bool:
+        """The target sends no more; an answer without a length ends here."""
+        exchange, reading = self.exchange, self._reading
+        if exchange is not None and reading is not None and not self._fresh and reading.until_close:
+            reading.keep = False
+            self._answered(exchange, reading, self._now())
+        else:
+            self._client.lost(self)
+        return False  # close our side too
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is no more; what was asked on it fails, or is asked anew."""
+        exchange, reading = self.exchange, self._reading
+        self.exchange, self._reading = None, None
+        self._client.lost(self)
+        if exchange is None:
+            return
+        broken = isinstance(error, OSError)
+        kind, told = ("reset", str(error) or "reset by the target") if broken else ("closed", "closed by the target")
+        if isinstance(error, ssl.SSLError):
+            kind, told = "tls", str(error)
+        elif not self._fresh and reading is not None:
+            if reading.until_close and not broken:
+                reading.keep = False
+                self._answered(exchange, reading, self._now())
+                return
+            kind += "_in_body" if reading.headed else "_in_headers"
+            told += f" after {reading.size} bytes of the body" if reading.headed else ""
+        elif self.used and not exchange.retried:
+            self._client.again(exchange)
+            return
+        self._client.fail(exchange, kind, told)
+
+    def give_up(self, fault: str, told: str) -> None:
+        """What was asked on it has failed; the connection is of no more use."""
+        if fault == "timeout" and not self._fresh and self._reading is not None:
+            fault += "_in_body" if self._reading.headed else "_in_headers"
+        self.cut(fault, told)
+        self.abort()
+
+    def cut(self, fault: str, told: str) -> None:
+        """End the exchange under this name."""
+        exchange, self.exchange, self._reading = self.exchange, None, None
+        if exchange is not None:
+            self._client.fail(exchange, fault, told)
+
+    def _leave(self) -> None:
+        self._client.lost(self)
+        self._transport.close()
+
+    def close(self) -> None:
+        """Close it when all is written."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close it now."""
+        self._client.lost(self)
+        self._transport.abort()
+
+
+class _Reading:
+    """An answer that is being read by httptools."""
+
+    def __init__(self, client: FastClient, whole: bytes) -> None:
+        self._client = client
+        self._whole = whole
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._fed = 0
+        self._length: int | None = None
+        self._chunked = False
+        self._interim = False
+        self._last_ns = 0
+        self._piece = False
+        self.status = 0
+        self.headed = False
+        self.complete = False
+        self.keep = False
+        self.content_type = ""
+        self.location = ""
+        self.body: list[bytes] = []
+        self.size = 0
+        self.gaps: list[int] = []
+        self.fault: tuple[str, str] | None = None
+
+    @property
+    def until_close(self) -> bool:
+        """The body ends where the connection does."""
+        return self.headed and not self.complete and self._length is None and not self._chunked
+
+    def feed(self, data: bytes, now: int) -> None:
+        """Take bytes as they came."""
+        self._fed += len(data)
+        self._piece = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.fault = ("upgrade", f"status {self._parser.get_status_code()}")
+            return
+        except httptools.HttpParserError as error:
+            told = str(error) or type(error).__name__
+            self.fault = (
+                ("excess_data", told) if self.complete else ("bad_answer", f"{told}; began {self._whole[:60]!r}")
+            )
+            return
+        if self._piece:
+            if self._last_ns:
+                self.gaps.append(now - self._last_ns)
+            self._last_ns = now
+        if not self.headed and self._fed > MOST_HEAD_BYTES:
+            self.fault = ("head_too_large", f"{self._fed} bytes without an end of the head")
+        elif self.complete and not self.fault and self._fed == len(self._whole):
+            self._remember()
+
+    def _remember(self) -> None:
+        """Keep what was made of this head, for the next answer that has the same one."""
+        cut = self._whole.find(_END_OF_HEAD) + 4
+        if self._chunked or self._interim or self._length is None or len(self._whole) != cut + self._length:
+            return
+        heads = self._client.heads
+        if len(heads) >= MOST_HEADS:
+            heads.clear()
+        keep = self.keep and self._client.keep_alive
+        heads[self._whole[:cut]] = (self.status, self._length, keep, self.content_type, self.location)
+
+    # --- what httptools calls ---
+
+    def on_message_begin(self) -> None:
+        """An answer begins: the first, the one after an interim one, or one too many."""
+        if self.complete:
+            self.fault = ("excess_data", "another answer came that nobody asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        word = name.lower()
+        if word == b"content-length":
+            self._length = int(value) if value.isdigit() else None
+        elif word == b"transfer-encoding":
+            self._chunked = b"chunked" in value.lower()
+        elif word == b"content-type":
+            self.content_type = value.decode("latin-1")
+        elif word == b"location":
+            self.location = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        if self.complete:
+            return
+        self.status = self._parser.get_status_code()
+        self.headed = self.status >= 200
+        if self.status in {204, 304}:
+            self._length = 0
+        if self._length is not None and self._length > self._client.limits.max_body:
+            self.fault = ("body_too_large", f"its head promises {self._length} bytes")
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body."""
+        self._piece = True
+        self.size += len(part)
+        if self.size > self._client.limits.max_body:
+            self.fault = self.fault or ("body_too_large", f"{self.size} bytes came, and more were to come")
+        elif self._client.keep_answers:
+            self.body.append(part)
+
+    def on_message_complete(self) -> None:
+        """The answer is complete; an interim one (1xx) is not the answer."""
+        if self.status < 200:
+            self._interim, self._length, self._chunked = True, None, False
+            return
+        self.complete = True
+        self.keep = self._parser.should_keep_alive()
