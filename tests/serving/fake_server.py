@@ -1,0 +1,51 @@
+"""The stand-in on a real socket, for tests."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from harness.serving.fake import FakeSettings, application, read
+
+
+@asynccontextmanager
+async def running(settings: FakeSettings | None = None, service_log: Path | None = None) -> AsyncIterator[int]:
+    """The stand-in with these settings; its port."""
+    runner = web.AppRunner(application(settings, service_log=service_log), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def asking(service_log: Path | None = None, **said: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with the stand-in, its settings in their words."""
+    async with running(read(said), service_log) as port:
+        limit = aiohttp.ClientTimeout(total=20)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=limit, connector=connector) as session:
+            yield session
+
+
+async def predict(session: aiohttp.ClientSession, **headers: str) -> tuple[int, Any]:
+    """Status and JSON of a prediction."""
+    async with session.post("/predict", json={"feature1": 1.5}, headers=headers) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def change(session: aiohttp.ClientSession, **said: Any) -> None:
+    """Change the settings."""
+    async with session.post("/settings", json=said) as response:
+        assert response.status == 200, await response.text()
+
+
+def turns(service_log: Path) -> list[dict[str, Any]]:
+    """The log's lines."""
+    return [json.loads(line) for line in service_log.read_text().splitlines()]
