@@ -4,22 +4,28 @@
 file of its own. Adding one is adding a file and a word to PROCESSES. `replay` is what was recorded, one by one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from harness.arrivals import curve, replay
 from harness.arrivals.constant import constant
+from harness.arrivals.gamma import gamma
 from harness.arrivals.paced import Cells, Paced, Places, Reader
 from harness.arrivals.poisson import poisson
 from harness.domain.traffic import Process, Trace, Traffic
 
 __all__ = ["PROCESSES", "Cells", "Paced", "Reader", "of"]
 
-PROCESSES: Final[Mapping[Process, Places]] = {Process.CONSTANT: constant, Process.POISSON: poisson}
+PROCESSES: Final[Mapping[Process, Callable[[Traffic], Places]]] = {
+    Process.CONSTANT: lambda traffic: constant,
+    Process.GAMMA: lambda traffic: gamma(traffic.variation),
+    Process.POISSON: lambda traffic: poisson,
+}
 
 
 def of(traffic: Traffic) -> Cells:
-    """The arrivals of a scenario's traffic; InputError where its curve is none or its recording cannot be read.
+    """The arrivals of a scenario's traffic; InputError where its curve is none, its recording cannot be read or its gaps vary
+    too much.
 
     >>> from harness.domain.traffic import Knots
     >>> from harness.seeds import stream
@@ -29,7 +35,7 @@ def of(traffic: Traffic) -> Cells:
     """
     shape = traffic.curve
     if not isinstance(shape, Trace):
-        return Paced(curve.of(shape), PROCESSES[traffic.process])
+        return Paced(curve.of(shape), PROCESSES[traffic.process](traffic))
     if shape.rate is None:
         return replay.replay_of(shape)
-    return Paced(replay.fitted(shape), PROCESSES[traffic.process])
+    return Paced(replay.fitted(shape), PROCESSES[traffic.process](traffic))

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+LEAST_VARIATION: Final = 0.01
+MOST_VARIATION: Final = 20.0
+"""Of gamma gaps: beyond it nearly all of them are too small for a float, and the others longer than most runs."""
 
 
 class Process(StrEnum):
@@ -10,6 +15,9 @@ class Process(StrEnum):
     CONSTANT = "constant"
     """Evenly, one after the other."""
     POISSON = "poisson"
+    """Each knows nothing of the others."""
+    GAMMA = "gamma"
+    """With gamma gaps in between: in bunches, or more even than chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class Traffic:
     """Open-loop arrivals: fixed before any answer is seen. Times count from the start of traffic."""
 
     kind: str
-    """The word in the scenario file: constant, poisson, ramp, steps, daily, bursts, trace."""
+    """The word in the scenario file: constant, poisson, gamma, ramp, steps, daily, bursts, trace."""
     process: Process
     """A trace without a rate is as it was recorded, whatever stands here."""
     curve: Knots | Wave | Trace
@@ -111,6 +119,8 @@ class Traffic:
     """Kinds of requests; none: all are alike."""
     schedule: tuple[Shares, ...] = ()
     """How the shares of the classes change, rising in time."""
+    variation: float = 1.0
+    """Of a gamma process: its gaps' standard deviation over their mean; 1 is Poisson."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,8 @@ def _class(kind: ClassInput) -> RequestClass:
 def _arrivals(traffic: TrafficInput) -> Traffic:
     if traffic.constant is not None:
         return Traffic("constant", Process.CONSTANT, _level(traffic.constant))
+    if traffic.gamma is not None:
+        return Traffic("gamma", Process.GAMMA, _level(traffic.gamma.rate), variation=traffic.gamma.cv)
     if traffic.trace is not None:
         return Traffic("trace", Process.POISSON, _trace(traffic.trace))
     kind = next(kind for kind in TrafficInput.ONE_OF if getattr(traffic, kind) is not None)

@@ -30,6 +30,7 @@ from harness.scenario.quantities import (
     Servers,
     Share,
     Users,
+    Variation,
 )
 from harness.scenario.words import DataFile, Feature, Flag, Label, Labels, Name, TraceFile, one_word
 from harness.traces import FORMATS, UNITS
@@ -87,6 +88,16 @@ class ServiceInput(ArmServiceInput):
 
     stable: ArmServiceInput | None = Field(None, description="What differs for the servers of stable.")
     candidate: ArmServiceInput | None = Field(None, description="What differs for the servers of the candidate.")
+
+
+class GammaInput(Input):
+    """A process with gamma gaps."""
+
+    rate: BusyRate = Field(description="The rate.", examples=["100/s"])
+    cv: Variation = Field(
+        description="Standard deviation of the gaps over their mean: above 1 in bunches, 1 Poisson, below 1 evenly.",
+        examples=[2],
+    )
 
 
 class RampInput(Input):
@@ -231,12 +242,13 @@ def _whole_classes(classes: list[ClassInput]) -> list[ClassInput]:
 
 
 class TrafficInput(Input):
-    """How requests arrive; all but `constant` and a trace's own times are Poisson, along their curve of rates."""
+    """How requests arrive; all but `constant`, `gamma` and a trace's own times are Poisson, along their curve."""
 
-    ONE_OF: ClassVar[tuple[str, ...]] = ("constant", "poisson", "ramp", "steps", "daily", "bursts", "trace")
+    ONE_OF: ClassVar[tuple[str, ...]] = ("constant", "poisson", "gamma", "ramp", "steps", "daily", "bursts", "trace")
 
     constant: BusyRate | None = Field(None, description="Evenly, one after the other.", examples=["100/s"])
     poisson: BusyRate | None = Field(None, description="A Poisson process.", examples=["100/s"])
+    gamma: GammaInput | None = Field(None, description="Gamma gaps: in bunches, or more even than chance.")
     ramp: RampInput | None = Field(None, description="A rate that rises or falls evenly, then stays.")
     steps: Annotated[list[RateStepInput], AfterValidator(_rising)] | None = Field(
         None, description="Rates that change at once.", examples=[[{"at": "0s", "rate": "100/s"}]]

@@ -17,7 +17,7 @@ from harness.domain.quantity import (
     RATE_PATTERN,
     SHARE_PATTERN,
 )
-from harness.domain.traffic import RateFactor
+from harness.domain.traffic import LEAST_VARIATION, MOST_VARIATION, RateFactor
 from harness.domain.units import HOUR, SECOND, WHOLE, duration_text
 from harness.scenario.context import Context
 from harness.scenario.inputs import WrongValueError
@@ -139,6 +139,20 @@ ScaledRate = Annotated[
             "examples": ["200/s", "x3"],
         }
     ),
+]
+
+
+def _variation(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not LEAST_VARIATION <= value <= MOST_VARIATION:
+        raise WrongValueError(f"this is a number from {LEAST_VARIATION:g} to {MOST_VARIATION:g}; 1 is Poisson")
+    return float(value)
+
+
+Variation = Annotated[
+    float,
+    PlainValidator(_variation),
+    WithJsonSchema({"type": "number", "minimum": LEAST_VARIATION, "maximum": MOST_VARIATION}),
 ]
 
 _SHARE_SCHEMA: Final = WithJsonSchema(

@@ -107,6 +107,12 @@ def test_every_kind_of_traffic(written, curve, load):
     assert (read.kind, read.process, read.curve) == (written.partition(":")[0], Process.POISSON, curve)
 
 
+def test_gamma_traffic_has_the_variation_of_its_gaps(load):
+    read = load(LEAST.replace("constant: 5/s", "gamma: {rate: 90/s, cv: 2}")).traffic
+    assert (read.kind, read.process, read.curve) == ("gamma", Process.GAMMA, Knots((0,), (90.0,)))
+    assert read.variation == 2
+
+
 def test_a_daily_curve_is_highest_at_its_peak(load):
     wave = load(
         LEAST.replace("constant: 5/s", "daily: {low: 20/s, high: 200/s, peak_at: 14h, start_at: 9h}")

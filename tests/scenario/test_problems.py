@@ -113,6 +113,16 @@ KINDS = {
         "{poisson: ^100}",
         "traffic.poisson is 100; a rate is a number per s, m or h: 200/s, 12000/m or 3600/h; write 100/s",
     ),
+    "gaps that vary too much": (
+        "{poisson: 100/s}",
+        "{gamma: {rate: 100/s, cv: ^21}}",
+        "traffic.gamma.cv is 21; this is a number from 0.01 to 20; 1 is Poisson",
+    ),
+    "gaps that vary as text": (
+        "{poisson: 100/s}",
+        "{gamma: {rate: 100/s, cv: ^x2}}",
+        "traffic.gamma.cv is x2; this is a number from 0.01 to 20",
+    ),
     "a rate of nothing": ("{poisson: 100/s}", "{poisson: ^0/s}", "traffic.poisson is 0/s; this rate is above 0/s"),
     "a negative seed": ("seed: 7", "seed: ^-7", "seed is -7; a seed is a whole number from 0 to "),
     "a seed with a fraction": ("seed: 7", "seed: ^7.5", "seed is 7.5; a seed is a whole number from 0 to "),
@@ -266,7 +276,7 @@ KINDS = {
     "two of what is one": (
         "{poisson: 100/s}",
         "{poisson: 100/s, ^constant: 100/s}",
-        "traffic.constant stands beside poisson; exactly one of constant, poisson, ramp, steps, daily, bursts",
+        "traffic.constant stands beside poisson; exactly one of constant, poisson, gamma, ramp, steps, daily",
     ),
     "none of what is one": (
         "{pause: 30m}, {weight: 50%}",
