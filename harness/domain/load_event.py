@@ -57,6 +57,9 @@ class LoadStarted(Event):
     planned: tuple[tuple[float, float], ...] = ()
     """The rate that is asked for: (seconds since the test began, requests per second), straight in between."""
     notes: tuple[str, ...] = ()
+    grades: tuple[tuple[str, float, float, float, float], ...] = ()
+    """The ladder of a file of grades, best first: grade, least success rate, and the bounds of mean, p95 and p99 in
+    seconds; empty: the usual one."""
     run: str = volatile("")
     program: str = volatile("")
     started: str = volatile("")
@@ -94,6 +97,8 @@ class IntervalSeen:
     machine as in `LoadProgressed`."""
     histogram: Mapping[str, object] = field(default_factory=dict)
     """Of the latency, as `harness.stats.histogram.Histogram.to_dict` writes it."""
+    service: Mapping[str, object] = field(default_factory=dict)
+    """Of the service time, likewise; empty where it is not kept, and service times of two tests cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)
