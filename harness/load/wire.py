@@ -11,6 +11,8 @@ from harness.seeds import stream
 
 BLOCK: Final = 4096
 """Requests whose draws are made at once."""
+MOST_BLOCKS: Final = 16
+"""Of those that are kept: the users of a closed loop do not all come equally far."""
 MOST_PREPARED: Final = 64 * 1024 * 1024
 """Bytes of requests that are kept ready; of more, head and body are joined when they are sent."""
 
@@ -32,9 +34,7 @@ class Requests:
         self._weights = np.cumsum([target.weight for target in plan.targets], dtype=np.float64)
         self._weights /= self._weights[-1]
         self._stream = stream(plan.seed, "load/requests")
-        self._block = -1
-        self._targets: list[int] = []
-        self._indices: list[int] = []
+        self._drawn_blocks: dict[int, tuple[list[int], list[int]]] = {}
         size = sum(map(len, self._bodies)) + len(self._bodies) * len(self._tail)
         few = size * len(self._heads) <= MOST_PREPARED and not self._ids
         self._ready = [[self._join(each, body) for body in self._bodies] for each in self._heads] if few else None
@@ -45,21 +45,22 @@ class Requests:
         if self._only is not None:
             return 0, 0, self._only
         block, at = divmod(number, BLOCK)
-        if block != self._block:
-            self._draw(block)
-        target, body = self._targets[at], self._indices[at]
+        drawn = self._drawn_blocks.get(block) or self._draw(block)
+        target, body = drawn[0][at], drawn[1][at]
         if self._ready is not None:
             return target, body, self._ready[target][body]
         first = self._heads[target] + b"X-Request-Id: %d\r\n" % number if self._ids else self._heads[target]
         return target, body, self._join(first, self._bodies[body])
 
-    def _draw(self, block: int) -> None:
+    def _draw(self, block: int) -> tuple[list[int], list[int]]:
         draws = self._stream.generator(block).random((2, BLOCK))
-        self._block = block
-        self._targets = np.searchsorted(self._weights, draws[0], side="right").clip(max=self._weights.size - 1).tolist()
+        targets = np.searchsorted(self._weights, draws[0], side="right").clip(max=self._weights.size - 1)
         n = len(self._bodies)
-        numbers = (draws[1] * n).astype(np.int64) if self._drawn else (np.arange(BLOCK) + block * BLOCK) % n
-        self._indices = numbers.tolist()
+        bodies = (draws[1] * n).astype(np.int64) if self._drawn else (np.arange(BLOCK) + block * BLOCK) % n
+        if len(self._drawn_blocks) >= MOST_BLOCKS:
+            self._drawn_blocks.pop(next(iter(self._drawn_blocks)))
+        made = self._drawn_blocks[block] = (targets.tolist(), bodies.tolist())
+        return made
 
     def _join(self, first: bytes, body: bytes) -> bytes:
         return first + self._tail % len(body) + body if self._tail != _NO_BODY else first + self._tail
