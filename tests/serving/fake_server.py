@@ -1,7 +1,8 @@
 """The stand-in on a real socket, for tests."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,19 @@ async def change(session: aiohttp.ClientSession, **said: Any) -> None:
 def turns(service_log: Path) -> list[dict[str, Any]]:
     """The log's lines."""
     return [json.loads(line) for line in service_log.read_text().splitlines()]
+
+
+async def until(check: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again, for ten seconds at most."""
+    for _ in range(2000):
+        if await check():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not come to that")
+
+
+async def measured(session: aiohttp.ClientSession, name: str) -> float:
+    """What the metrics say of one."""
+    async with session.get("/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))

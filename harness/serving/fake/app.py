@@ -32,7 +32,8 @@ def application(settings: FakeSettings | None = None, *, service_log: Path | Non
     Args:
         settings: how it behaves at first; `POST /settings` changes it.
         service_log: gets a JSON line for each prediction that a worker took: its ``id`` (of the request's header
-            X-Request-Id, or its number), and ``arrived_ns``, ``start_ns`` and ``end_ns`` of `harness.clock.wall_ns`.
+            X-Request-Id, or its number), and ``arrived_ns`` (when it was here as a whole), ``start_ns`` and ``end_ns``
+            of `harness.clock.wall_ns`.
 
     Raises:
         OSError: the log cannot be written.
@@ -65,6 +66,9 @@ class _Fake:
         self.seconds = Histogram("harness_service_seconds", "Time with a worker", registry=registry)
         Gauge("harness_requests_waiting", "Requests without a worker", registry=registry).set_function(
             lambda: self.workers.waiting
+        )
+        Gauge("harness_requests_working", "Requests with a worker", registry=registry).set_function(
+            lambda: self.workers.busy
         )
         self.counts: dict[str, Any] = {}
 
@@ -141,8 +145,7 @@ class _Fake:
         """A handler that predicts in one protocol."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            arrived_ns = wall_ns()
-            response = await self.predicted(request, answerer, arrived_ns)
+            response = await self.predicted(request, answerer)
             status = str(response.status)
             count = self.counts.get(status)
             if count is None:
@@ -152,10 +155,11 @@ class _Fake:
 
         return handle
 
-    async def predicted(self, request: web.Request, answerer: bodies.Answerer, arrived_ns: int) -> web.StreamResponse:
+    async def predicted(self, request: web.Request, answerer: bodies.Answerer) -> web.StreamResponse:
         """One prediction, with whatever befalls it."""
         settings = self.settings
         body = await request.read()
+        arrived_ns = wall_ns()
         fate = self.fates(self.number)
         self.number += 1
         if settings.redirect:
