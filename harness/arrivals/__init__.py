@@ -24,8 +24,9 @@ PROCESSES: Final[Mapping[Process, Callable[[Traffic], Places]]] = {
 
 
 def of(traffic: Traffic) -> Cells:
-    """The arrivals of a scenario's traffic; InputError where its curve is none, its recording cannot be read or its gaps vary
-    too much.
+    """The arrivals of a scenario's traffic; InputError where its curve is none, or its recording cannot be read.
+
+    An InputError it is, too, where a gamma process varies more than one can.
 
     >>> from harness.domain.traffic import Knots
     >>> from harness.seeds import stream

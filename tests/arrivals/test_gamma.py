@@ -13,10 +13,11 @@ from harness.seeds import stream
 
 RNG = stream(4, "arrivals")
 RATE = 1000.0
+STEADY = Knots((0,), (RATE,))
 VARIATIONS = [0.3, 1.0, 2.0, 4.0]
 
 
-def process(variation, shape=Knots((0,), (RATE,))):
+def process(variation, shape=STEADY):
     return arrivals.of(Traffic("gamma", Process.GAMMA, shape, variation=variation))
 
 
