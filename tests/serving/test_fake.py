@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.clock import wall_ns
 from harness.domain.units import MILLISECOND
+from harness.exporters.promql import DURATION, REQUESTS
 from harness.serving.fake import FakeSettings, read
 from harness.serving.fake.fate import Fates
 from tests.serving.fake_server import asking, change, measured, predict, running, turns, until
@@ -106,10 +107,13 @@ async def test_errors_and_wrong_content_come_as_drawn() -> None:
                 assert (response.status, response.content_type) == expected.get(fault, (200, "text/html"))
         async with session.get("/metrics") as response:
             families = {each.name: each for each in text_string_to_metric_families(await response.text())}
-    totals = [each for each in families["harness_requests"].samples if each.name.endswith("_total")]
-    statuses = {each.labels["status"]: each.value for each in totals}
+    totals = [each for each in families[REQUESTS.removesuffix("_total")].samples if each.name.endswith("_total")]
+    statuses = {each.labels["code"]: each.value for each in totals}
     errors = sum(fates(number).fault == "error_rate" for number in range(100))
     assert statuses == {"200": 100 - errors, "502": errors}
+    assert {each.labels["outcome"] for each in totals} == {"success", "failure"}
+    counts = [each.value for each in families[DURATION].samples if each.name.endswith("_count")]
+    assert counts == [100]
 
 
 async def test_a_change_is_for_what_comes_after_it(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ async def test_a_change_is_for_what_comes_after_it(tmp_path: Path) -> None:
         slow = asyncio.ensure_future(predict(session))
 
         async def working() -> bool:
-            return await measured(session, "harness_requests_working") == 1
+            return await measured(session, "model_requests_in_service") == 1
 
         await until(working)
         await change(session, error_rate=1, latency="0s")
@@ -162,7 +166,7 @@ async def test_workers_can_be_added_while_requests_wait(tmp_path: Path) -> None:
         asked = [asyncio.ensure_future(predict(session)) for _ in range(6)]
 
         async def all_wait() -> bool:
-            return await measured(session, "harness_requests_waiting") == 5
+            return await measured(session, "model_queue_length") == 5
 
         await until(all_wait)
         await change(session, workers=0)

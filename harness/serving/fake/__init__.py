@@ -7,6 +7,7 @@ alarm.py      waking at a nanosecond, where loops keep milliseconds
 workers.py    some servers with one queue before them
 bodies.py     what is answered, in each protocol; the OpenAPI document
 pieces.py     answers that come slowly, in chunks, or not to their end
+metrics.py    what is counted
 app.py        the application over them
 """
 

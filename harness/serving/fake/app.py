@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from harness.clock import wall_ns
-from harness.domain.units import SECOND
 from harness.errors import InputError
 from harness.serving.fake import bodies
 from harness.serving.fake.alarm import Alarm
 from harness.serving.fake.fate import Fate, Fates, Fault
+from harness.serving.fake.metrics import CONTENT_TYPE, Metrics
 from harness.serving.fake.pieces import cut_off, stream, trickle
 from harness.serving.fake.settings import FakeSettings, read, shown
 from harness.serving.fake.still import Stillness
@@ -59,18 +58,7 @@ class _Fake:
         self.number = 0
         self.warm_ns = 0
         self.still = Stillness()
-        registry = CollectorRegistry()
-        self.registry = registry
-        self.answered = Counter("harness_requests", "Predictions answered, by status", ["status"], registry=registry)
-        self.faults = Counter("harness_fake_faults", "Faults to order, by kind", ["kind"], registry=registry)
-        self.seconds = Histogram("harness_service_seconds", "Time with a worker", registry=registry)
-        Gauge("harness_requests_waiting", "Requests without a worker", registry=registry).set_function(
-            lambda: self.workers.waiting
-        )
-        Gauge("harness_requests_working", "Requests with a worker", registry=registry).set_function(
-            lambda: self.workers.busy
-        )
-        self.counts: dict[str, Any] = {}
+        self.counted = Metrics(lambda: self.workers.waiting, lambda: self.workers.busy)
 
     async def running(self, _: web.Application) -> AsyncIterator[None]:
         """What lasts as long as the server runs."""
@@ -104,10 +92,10 @@ class _Fake:
         router.add_get("/v2", self.standing(self.server))
         router.add_get("/metrics", self.standing(self.metrics))
         router.add_get("/openapi.json", self.standing(self.openapi))
-        router.add_post("/predict", self.standing(self.predicting(bodies.predict)))
-        router.add_post("/invocations", self.standing(self.predicting(bodies.invocations)))
+        router.add_post("/predict", self.standing(self.predicting("json", bodies.predict)))
+        router.add_post("/invocations", self.standing(self.predicting("mlflow", bodies.invocations)))
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            router.add_post(f"{path}/infer", self.standing(self.named(self.predicting(bodies.infer))))
+            router.add_post(f"{path}/infer", self.standing(self.named(self.predicting("v2", bodies.infer))))
             router.add_get(f"{path}/ready", self.standing(self.named(self.ready)))
             router.add_get(path, self.standing(self.named(self.metadata)))
         router.add_get("/settings", self.show)  # the way out of a stall never stands still
@@ -141,16 +129,13 @@ class _Fake:
 
     # --- predictions --------------------------------------------------------------------------------------------------
 
-    def predicting(self, answerer: bodies.Answerer) -> Handler:
+    def predicting(self, protocol: str, answerer: bodies.Answerer) -> Handler:
         """A handler that predicts in one protocol."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            came_ns = wall_ns()
             response = await self.predicted(request, answerer)
-            status = str(response.status)
-            count = self.counts.get(status)
-            if count is None:
-                count = self.counts[status] = self.answered.labels(status)
-            count.inc()
+            self.counted.answered(protocol, response.status, wall_ns() - came_ns)
             return response
 
         return handle
@@ -209,7 +194,7 @@ class _Fake:
         self, request: web.Request, fault: Fault, answer: bytes, settings: FakeSettings
     ) -> web.StreamResponse:
         """What is answered instead."""
-        self.faults.labels(fault.value).inc()
+        self.counted.spoilt(fault)
         match fault:
             case Fault.ERROR:
                 return _refused(settings.error_status, "the model failed, as it was told to")
@@ -220,7 +205,7 @@ class _Fake:
 
     def served(self, request: web.Request, fate: Fate, turn: Turn, arrived_ns: int) -> None:
         """Note a turn that is over."""
-        self.seconds.observe((turn.end_ns - turn.start_ns) / SECOND)
+        self.counted.served(turn.end_ns - turn.start_ns)
         if self.log is not None:
             said = {
                 "id": request.headers.get(ID, str(fate.number)),
@@ -263,7 +248,7 @@ class _Fake:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Counts and times, as Prometheus reads them."""
-        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=self.counted.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(self, _: web.Request) -> web.Response:
         """What can be asked."""
