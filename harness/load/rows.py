@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from harness.errors import InputError
 from harness.load.sample import Sample
@@ -96,15 +96,13 @@ def opened(path: str) -> Iterator[io.BufferedReader]:
     """A file or standard input, unpacked; what goes wrong while it is read is an `InputError` with its name."""
     name = name_of(path)
     try:
-        raw: BinaryIO = sys.stdin.buffer if path == STDIN else Path(path).open("rb")
+        plain: Any = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below
         try:
-            buffered = io.BufferedReader(raw)  # type: ignore[type-var] # a BinaryIO reads as a raw stream does
-            if buffered.peek(2)[:2] == _GZIP:
-                buffered = io.BufferedReader(gzip.GzipFile(fileobj=buffered))  # type: ignore[type-var]
-            yield buffered
+            packed = plain.peek(2)[:2] == _GZIP
+            yield io.BufferedReader(gzip.GzipFile(fileobj=plain)) if packed else plain  # type: ignore[type-var]
         finally:
             if path != STDIN:
-                raw.close()
+                plain.close()
     except FileNotFoundError:
         raise InputError(f"{name}: there is no such file") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -142,9 +140,12 @@ def _json(file: io.BufferedReader, name: str, sample: Sample[Any]) -> None:
     """An object, an array of objects, or lines, of which the first two are objects each by themselves."""
     lines = _lines(file, name)
     number, first = next(((number, line) for number, line in lines if line.strip()), (1, b""))
+    if not first.strip():
+        return
     if _is_object(first):
         sample.offer(0, (number, first), len(first))
-        return _keep_lines(lines, sample, 1)
+        _keep_lines(lines, sample, 1)
+        return
     rest = _all(file, name, MOST_RECORD - len(first), "write a large file as JSON lines: an object a line")
     text = b"\n" * (number - 1) + first + rest
     document = parse(text, name)
@@ -152,10 +153,9 @@ def _json(file: io.BufferedReader, name: str, sample: Sample[Any]) -> None:
     for row, value in enumerate(rows):
         if not isinstance(value, dict):
             which = f"item {row + 1} of its array" if isinstance(document, list) else "it"
-            raise InputError(f"{name}: {which} is {shown(value)}; a row is an object: {{\"age\": 41}}")
+            raise InputError(f'{name}: {which} is {shown(value)}; a row is an object: {{"age": 41}}')
         item = encode(value)
         sample.offer(row, (0, item), len(item))
-    return None
 
 
 def _json_lines(file: io.BufferedReader, name: str, sample: Sample[Any]) -> None:
@@ -178,7 +178,7 @@ def _from_json(name: str) -> Decode:
         number, line = item
         value = parse(line, name, number)
         if not isinstance(value, dict):
-            raise InputError(f"{name}:{number}: the line is {shown(value)}; a row is an object: {{\"age\": 41}}")
+            raise InputError(f'{name}:{number}: the line is {shown(value)}; a row is an object: {{"age": 41}}')
         return value
 
     return decode
@@ -191,7 +191,7 @@ def _refuse_constant(word: str) -> None:
 
 
 def parse(text: bytes, name: str, first_line: int = 1) -> Any:
-    """A JSON value; its errors tell the place in the file. Numbers beyond floats are refused, for no server reads them."""
+    """A JSON value; its errors tell the place in the file. Numbers beyond floats are refused: no server reads them."""
     try:
         value = json.loads(text.removeprefix(_BOM).decode(), parse_constant=_refuse_constant, parse_float=_finite)
         encode(value)  # half of a surrogate pair can be read, and not sent
@@ -235,7 +235,7 @@ def _csv(file: io.BufferedReader, name: str, sample: Sample[Any], separator: str
     try:
         header = next((record for record in records if record), [])
         _check_header(header, name, separator)
-        own = sum(map(sys.getsizeof, header)) // 8
+        names_size = sum(map(len, header))  # they stand in every body
         begins = records.line_num + 1
         for row, record in enumerate(filter(None, records)):
             if len(record) != len(header):
@@ -244,7 +244,7 @@ def _csv(file: io.BufferedReader, name: str, sample: Sample[Any], separator: str
                     " quote a value that holds a comma or a line break"
                 )
             begins = records.line_num + 1
-            sample.offer(row, record, own + sum(map(sys.getsizeof, record)))
+            sample.offer(row, record, names_size + sum(map(sys.getsizeof, record)))
     except csv.Error as error:
         raise InputError(f"{name}:{records.line_num}: not a table: {error}; quote a value with marks in it") from None
     return lambda items: _typed(header, [record for _, record in items])
@@ -347,7 +347,7 @@ def _parquet_row(row: Row, name: str, number: int) -> Row:
             found[column] = json_value(value)
         except ValueError as error:
             raise InputError(
-                f"{name}: row {number + 1}, column {column}: {error}; leave the column out (--drop {column}), or mend it"
+                f"{name}: row {number + 1}, column {column}: {error}; mend it, or leave it out (--drop {column})"
             ) from None
     return found
 

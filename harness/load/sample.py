@@ -15,8 +15,8 @@ BLOCK: Final = 4096
 class Sample(Generic[Item]):
     """The rows of the lowest priorities, which are drawn by the row's number alone: the same seed keeps the same rows.
 
-    What is kept is always a beginning of one random order of all rows. Where it grows too large in bytes, it is cut to a
-    shorter beginning, and so stays a fair sample (bottom-k sampling; Cohen and Kaplan 2007).
+    What is kept is always a beginning of one random order of all rows. Where it grows too large in bytes, it is cut to
+    a shorter beginning, and so stays a fair sample (bottom-k sampling; Cohen and Kaplan 2007).
 
     Args:
         most: rows that are kept.

@@ -1,4 +1,4 @@
-"""How an endpoint is asked: where each protocol has what, how rows become a body, and where an answer has its prediction.
+"""How an endpoint is asked: where each protocol has what, how rows become a body, where a prediction is in an answer.
 
 | | predict | alive | ready | says what it takes |
 |---|---|---|---|---|
@@ -49,8 +49,8 @@ def predict_url(base: str, speech: Speech, model: str | None = None) -> str:
     """Where predictions are asked for.
 
     Args:
-        base: the endpoint's URL. For json and raw a path is taken as it stands; for the others it may be the whole path,
-            or what stands before the protocol's own.
+        base: the endpoint's URL. For json and raw a path is taken as it stands; for the others it may be the whole
+            path, or what stands before the protocol's own.
         speech: the protocol.
         model: its name, for v2 where the URL does not hold it.
 
@@ -236,7 +236,7 @@ def _datatype(name: str, value: Any) -> str:
             return "BYTES"
         case None:
             raise InputError(
-                f"column {name} has no value in a row, and v2 has no null: fill it, or leave the column out (--drop {name})"
+                f"column {name} has no value in a row, and v2 has no null: fill it, or leave it out (--drop {name})"
             )
     shown = encode(value).decode()[:80]
     raise InputError(f"column {name} holds {shown}; a v2 tensor holds numbers, texts or booleans")
@@ -279,8 +279,10 @@ def prediction(answer: Any, speech: Speech) -> Any:
     In json it is ``prediction`` (or ``predictions``), of several rows a list; in MLflow ``predictions``; in v2 the data
     of the first output, flat.
 
-    >>> prediction({"prediction": "yes", "confidence": 0.9}, Speech.JSON), prediction({"predictions": [1]}, Speech.MLFLOW)
-    ('yes', 1)
+    >>> prediction({"prediction": "yes", "confidence": 0.9}, Speech.JSON)
+    'yes'
+    >>> prediction({"predictions": [1]}, Speech.MLFLOW)
+    1
     >>> prediction({"outputs": [{"name": "p", "shape": [1, 2], "data": [[0.2, 0.8]]}]}, Speech.V2)
     [0.2, 0.8]
     """
