@@ -30,6 +30,8 @@ PULSE_NS: Final = 20_000_000
 GRACE_NS: Final = 2 * SECOND
 """So long is waited for answers when a test is stopped, and beyond the last time-out when it ends by itself."""
 
+IDLE: Final = Load()
+
 
 class Check(Protocol):
     """What an answer is held to."""
@@ -56,7 +58,7 @@ class Snapshot:
     """The part of it that was due after the warm-up."""
     latency: Histogram = field(default_factory=Histogram)
     lag: Histogram = field(default_factory=Histogram)
-    load: Load = Load()
+    load: Load = IDLE
 
 
 class Stopper:
@@ -181,7 +183,7 @@ class _Generator:
                     await client.close()
         self._snapshot()
         return Record(
-            intervals=self.recorder.intervals(),
+            cells=self.recorder.cells(),
             targets=self.recorder.targets(),
             reached_ns=self.loop.reached_ns,
             last_ns=self.recorder.last_ns,
@@ -231,7 +233,7 @@ class _Generator:
             self.loads[number] = load
             self._snapshot(load)
 
-    def _snapshot(self, load: Load = Load()) -> None:
+    def _snapshot(self, load: Load = IDLE) -> None:
         counts, latency, lag, measured = self.recorder.lately()
         second = round((self.now() - self.start_ns) / SECOND)
         pending = self.loop.sent - self.ended

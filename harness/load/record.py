@@ -128,8 +128,9 @@ class Load:
 class Record:
     """All that one generator, or several, measured."""
 
-    intervals: Mapping[int, Tally]
-    """By number, from the test's start, the warm-up's too."""
+    cells: Mapping[tuple[int, int], Tally]
+    """By number of the interval, from the test's start (the warm-up's too), and of the target: counts, latency, service
+    time, lag and time to the first byte."""
     targets: tuple[Tally, ...]
     """Since the warm-up, in the order of the plan's targets."""
     reached_ns: int
@@ -148,6 +149,14 @@ class Record:
     """How long after the agreed start it was ready."""
 
     @property
+    def intervals(self) -> dict[int, Tally]:
+        """By number of the interval, all targets together."""
+        found: dict[int, list[Tally]] = {}
+        for (number, _), tally in sorted(self.cells.items()):
+            found.setdefault(number, []).append(tally)
+        return {number: Tally.merge(tallies) for number, tallies in found.items()}
+
+    @property
     def total(self) -> Tally:
         """Since the warm-up, all targets together."""
         return Tally.merge(self.targets)
@@ -156,19 +165,15 @@ class Record:
     def merge(cls, parts: "Iterable[Record]") -> "Record":
         """What several generators of one test measured, as if it had been one; exact."""
         some = list(parts)
-        numbers = sorted({number for part in some for number in part.intervals})
+        cells = sorted({cell for part in some for cell in part.cells})
         busy = sorted({number for part in some for number in part.loads})
-        most = added(part.connections for part in some)
         return cls(
-            intervals={
-                number: Tally.merge(part.intervals[number] for part in some if number in part.intervals)
-                for number in numbers
-            },
+            cells={cell: Tally.merge(part.cells[cell] for part in some if cell in part.cells) for cell in cells},
             targets=tuple(Tally.merge(each) for each in zip(*(part.targets for part in some), strict=True)),
             reached_ns=max((part.reached_ns for part in some), default=0),
             last_ns=max((part.last_ns for part in some), default=0),
             loads={number: _busiest([part.loads[number] for part in some if number in part.loads]) for number in busy},
-            connections=most,
+            connections=added(part.connections for part in some),
             locations=added(part.locations for part in some),
             examples={kind: told for part in reversed(some) for kind, told in part.examples.items()},
             cpu_ns=sum(part.cpu_ns for part in some),

@@ -30,39 +30,55 @@ MOST_EXAMPLES: Final = 64
 MOST_LOCATIONS: Final = 32
 
 Rows = NDArray[Any]
+Flags = NDArray[np.bool_]
 
 
 class Sums:
-    """A tally that is still added to."""
+    """A tally that is still added to.
 
-    __slots__ = ("gap", "kinds", "parts")
+    Args:
+        whole: every duration is kept; else those alone that a series shows.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("gap", "kinds", "parts", "whole")
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self.whole = whole
         self.kinds: dict[int, int] = defaultdict(int)
         self.parts: dict[str, Durations] = {}
         self.gap = Durations()
 
-    def add(self, rows: Rows, waited: NDArray[np.bool_], unsent: NDArray[np.bool_], *, first: bool) -> None:
-        """Take rows, and which of them got no answer, and which were not sent."""
-        for kind, count in zip(*np.unique(rows["kind"], return_counts=True), strict=True):
-            self.kinds[int(kind)] += int(count)
-        good = rows["kind"] == 0
-        lasted = rows[good | waited]
-        sent = rows[~unsent]
-        answered = rows[good]
-        latency = lasted["done"] - lasted["due"]
+    def add(self, rows: Rows, waited: Flags, unsent: Flags, *, first: bool) -> None:
+        """Take rows.
+
+        Args:
+            rows: exchanges.
+            waited: by kind of end, whether it counts in the latency without an answer.
+            unsent: by kind of end, whether it means that nothing was sent.
+            first: answers come in pieces.
+        """
+        kinds = rows["kind"]
+        for kind, count in enumerate(np.bincount(kinds)):
+            if count:
+                self.kinds[kind] += int(count)
+        answered = rows if not kinds.any() else rows[kinds == 0]
+        lasted = rows if answered is rows else rows[(kinds == 0) | waited[kinds]]
         found = {
-            "latency": latency,
+            "latency": lasted["done"] - lasted["due"],
             "service": answered["done"] - answered["sent"],
             "lag": rows["taken"] - rows["due"],
-            "waited": sent["sent"] - sent["taken"],
-            "prompt": latency - (lasted["taken"] - lasted["due"]),
         }
         if first:
             found["first"] = answered["first"] - answered["sent"]
+        if self.whole:
+            sent = rows if answered is rows else rows[~unsent[kinds]]
+            found["waited"] = sent["sent"] - sent["taken"]
+            found["prompt"] = lasted["done"] - lasted["taken"]
         for name, durations in found.items():
             if durations.size:
-                self.parts[name] = Durations.merge((self.parts.get(name, Durations()), Durations.of(durations)))
+                before = self.parts.get(name)
+                new = Durations.of(durations)
+                self.parts[name] = new if before is None else Durations.merge((before, new))
 
     def tally(self, names: list[str]) -> Tally:
         """What it comes to."""
@@ -108,8 +124,8 @@ class Recorder:
         self._names = [""]
         self._kinds = {"": 0}
         self._gaps: dict[int, list[int]] = defaultdict(list)
-        self._intervals: dict[int, Sums] = defaultdict(Sums)
-        self._targets = [Sums() for _ in plan.targets]
+        self._cells: dict[tuple[int, int], Sums] = defaultdict(Sums)
+        self._targets = [Sums(whole=True) for _ in plan.targets]
         self._lately: list[Rows] = []
         self.examples: dict[str, str] = {}
         self.locations: dict[str, int] = {}
@@ -157,20 +173,25 @@ class Recorder:
         self._at = 0
         self._lately.append(rows)
         self.last_ns = max(self.last_ns, int(rows["done"].max()) - self._start_ns)
-        waited = np.array([name in WAITED or name.startswith("timeout") for name in self._names])
-        unsent = np.array([name in UNSENT for name in self._names])
+        waited, unsent = self._flags()
         since = rows["due"] - self._start_ns
         numbers = self.numbers_of(since)
-        for number in np.unique(numbers):
-            chosen = rows[numbers == number]
-            self._intervals[int(number)].add(chosen, waited[chosen["kind"]], unsent[chosen["kind"]], first=self._stream)
-        measured = rows[since >= self._warm_ns]
+        one = len(self._targets) == 1
         for target, sums in enumerate(self._targets):
-            chosen = measured if len(self._targets) == 1 else measured[measured["target"] == target]
-            if chosen.size:
-                sums.add(chosen, waited[chosen["kind"]], unsent[chosen["kind"]], first=self._stream)
+            of_target = slice(None) if one else rows["target"] == target
+            mine, number = rows[of_target], numbers[of_target]
+            for each in _distinct(number):
+                self._cells[each, target].add(mine[number == each], waited, unsent, first=self._stream)
+            measured = mine[since[of_target] >= self._warm_ns]
+            if measured.size:
+                sums.add(measured, waited, unsent, first=self._stream)
             if gaps := self._gaps.pop(target, None):
                 sums.gap = Durations.merge((sums.gap, Durations.of(np.array(gaps, np.int64))))
+
+    def _flags(self) -> tuple[Flags, Flags]:
+        """By kind of end: whether it counts in the latency without an answer, and whether it means nothing was sent."""
+        waited = [name in WAITED or name.startswith("timeout") for name in self._names]
+        return np.array(waited), np.array([name in UNSENT for name in self._names])
 
     def numbers_of(self, since_ns: Any) -> Any:
         """The interval that each time since the start lies in: the warm-up has its own, before all others."""
@@ -188,7 +209,7 @@ class Recorder:
         if not batches:
             return Counts(), Histogram(), Histogram(), Counts()
         rows = np.concatenate(batches)
-        waited = np.array([name in WAITED or name.startswith("timeout") for name in self._names])
+        waited, _ = self._flags()
         lasted = rows[(rows["kind"] == 0) | waited[rows["kind"]]]
         measured = rows[rows["due"] - self._start_ns >= self._warm_ns]
         return (
@@ -202,12 +223,20 @@ class Recorder:
         kinds = np.bincount(rows["kind"], minlength=1)
         return counted({self._names[kind]: int(count) for kind, count in enumerate(kinds) if count})
 
-    def intervals(self) -> dict[int, Tally]:
-        """What became of the requests of each interval, by due time."""
+    def cells(self) -> dict[tuple[int, int], Tally]:
+        """What became of the requests of each interval, by due time, and target."""
         self.flush()
-        return {number: sums.tally(self._names) for number, sums in sorted(self._intervals.items())}
+        return {cell: sums.tally(self._names) for cell, sums in sorted(self._cells.items())}
 
     def targets(self) -> tuple[Tally, ...]:
         """The same of each target, since the warm-up."""
         self.flush()
         return tuple(sums.tally(self._names) for sums in self._targets)
+
+
+def _distinct(numbers: NDArray[np.int64]) -> list[int]:
+    """Those that occur; most batches lie in one interval."""
+    if not numbers.size:
+        return []
+    least, most = int(numbers.min()), int(numbers.max())
+    return [least] if least == most else [int(each) for each in np.unique(numbers)]
