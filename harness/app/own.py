@@ -27,7 +27,7 @@ def own_model(model: Path | str, name: str, backends: Backends, *, trust_pickle:
     from harness.training.brought import brought
 
     if not is_uri(model):
-        return brought(_loaded(Path(model), trust_pickle=trust_pickle), name, Role.CANDIDATE, str(model))
+        return brought(loaded(Path(model), trust_pickle=trust_pickle), name, Role.CANDIDATE, str(model))
     try:
         model_uri(str(model))
     except ModelUriError as error:
@@ -39,7 +39,12 @@ def own_model(model: Path | str, name: str, backends: Backends, *, trust_pickle:
     return Lookup(backends, trust_pickle).model(UriPlan(str(model)), name, Role.CANDIDATE)
 
 
-def _loaded(path: Path, *, trust_pickle: bool) -> Any:
+def loaded(path: Path, *, trust_pickle: bool) -> Any:
+    """The estimator of a model file.
+
+    Raises:
+        ArtifactError: it cannot be loaded, or is a pickle that is not trusted.
+    """
     from harness.scenario.files import PICKLES
     from harness.training import artifact
 

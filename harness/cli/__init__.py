@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "run": ("run", "Run scenarios; several are one suite."),
     "runs": ("runs", "Rehearsals that are kept: list, show, compare, prune."),
     "schema": ("schema", "JSON Schema of the scenario file, for editors."),
+    "serve": ("serve", "A model server, or with --fake a tunable stand-in."),
 }
 """Module below `harness.cli` and short help of each command."""
 

@@ -17,6 +17,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
+class OfOneCall(click.Option):
+    """An option that no file and no variable sets: it says what one call is about."""
+
+
 def age(text: str) -> timedelta:
     """How long ago: ``30d``, ``12h``, ``2w``.
 

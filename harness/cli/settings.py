@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from harness.cli.options import OfOneCall
 from harness.domain.secrets import mask
 from harness.errors import InputError, Problem
 
@@ -136,7 +137,8 @@ def _uses(root: click.Group) -> dict[str, list[_Use]]:
     for use in _options(root, ()):
         option = use.option
         name = max(option.opts, key=len).lstrip("-")
-        if not (option.required or option.multiple or option.is_eager or name in OF_ONE_CALL):
+        of_one_call = name in OF_ONE_CALL or isinstance(option, OfOneCall)
+        if not (option.required or option.multiple or option.is_eager or of_one_call):
             found.setdefault(name, []).append(use)
     return dict(sorted(found.items()))
 

@@ -11,7 +11,20 @@ metrics.py    what is counted
 app.py        the application over them
 """
 
-from harness.serving.fake.app import application
+from typing import TYPE_CHECKING, Any
+
 from harness.serving.fake.settings import FLAGS, FakeSettings, Flag, from_flags, read, shown
 
+if TYPE_CHECKING:
+    from harness.serving.fake.app import application
+
 __all__ = ["FLAGS", "FakeSettings", "Flag", "application", "from_flags", "read", "shown"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what serves when it is first used: `--help` reads the flags, and need not wait for aiohttp."""
+    if name != "application":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from harness.serving.fake.app import application
+
+    return application

@@ -1,0 +1,211 @@
+"""A model server put together: the model found by name or file, and the processes that serve it."""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.errors import InputError, NotRegistered
+
+if TYPE_CHECKING:
+    from harness.domain.model import TrainedModel
+    from harness.serving.answering import Served
+    from harness.serving.server import Settings
+
+FORMAT: Final = "%(levelname)s %(message)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a server is asked to be; plain values, so that worker processes can be told."""
+
+    model: str
+    """``NAME@ALIAS``, ``NAME:VERSION``, or a file."""
+    registry: str | None = None
+    trust_pickle: bool = False
+    name: str | None = None
+    version: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8080
+    timeout_ns: int = 10_000_000_000
+    drain_ns: int = 10_000_000_000
+    max_body: int = 4 << 20
+    max_batch: int = 64
+    batch_wait_ns: int = 0
+    queue: int = 256
+    threads: int = 1
+    workers: int = 1
+    prediction_log: str | None = None
+    rotate_bytes: int = 256 << 20
+    access_log: str | None = None
+    service_log: str | None = None
+
+    def settings(self) -> "Settings":
+        """How a server behaves."""
+        from harness.serving.batching import Limits
+        from harness.serving.server import Settings
+
+        limits = Limits(self.max_batch, self.batch_wait_ns, self.queue, self.timeout_ns, self.threads)
+        return Settings(
+            limits, self.max_body, self.drain_ns, self.prediction_log, self.rotate_bytes, self.access_log,
+            self.service_log,
+        )  # fmt: skip
+
+
+def is_file(model: str) -> bool:
+    """Whether what a user names is a file, not a version in a registry.
+
+    >>> is_file("churn@stable"), is_file("churn:3"), is_file("model.skops"), is_file("./churn")
+    (False, False, True, True)
+    """
+    from harness.scenario.files import PICKLES
+
+    return "/" in model or model.lower().endswith((".skops", *PICKLES)) or Path(model).is_file()
+
+
+def find(options: Options) -> "Served":
+    """The model that is to be served, and what it takes.
+
+    Must be called where no event loop runs.
+
+    Raises:
+        InputError: the file or the name is wrong, or the model cannot be served.
+        BackendError: the registry lacks it, or cannot be asked.
+    """
+    from harness.serving.probe import served
+
+    logging.captureWarnings(capture=True)
+    if is_file(options.model):
+        model = _of_file(options)
+        return served(model, options.name or model.name, options.version or "1", options.model)
+    if options.name or options.version:
+        raise InputError("--name and --version are for files; a version in a registry has its own")
+    model, version = _of_registry(options)
+    return served(model, model.name, str(version), options.model)
+
+
+def serve(options: Options) -> int:
+    """Serve until a signal; the exit code.
+
+    Raises:
+        InputError: the model or an option is wrong.
+        BackendError: the registry lacks the model, or a worker process died.
+    """
+    start_logging()
+    if options.workers > 1:
+        from harness.app.serving_workers import supervise
+
+        return supervise(options)
+    from harness.serving import process
+    from harness.serving.server import ModelServer
+
+    one = find(options)
+    for note in one.notes:
+        logging.getLogger("harness.serving").warning("%s", note)
+    place = process.Place(options.host, options.port)
+    process.run(lambda: ModelServer(one, options.settings()), place, options.drain_ns, say)
+    return 0
+
+
+def serve_fake(flags: Mapping[str, str], host: str, port: int, drain_ns: int, service_log: str | None) -> int:
+    """Serve the stand-in until a signal; the exit code.
+
+    Raises:
+        InputError: a flag is wrong.
+    """
+    from harness.serving import fake, process
+
+    start_logging()
+    settings = fake.from_flags(flags)
+    log = Path(service_log) if service_log else None
+
+    def make() -> process.Running:
+        try:
+            return process.Plain(lambda: fake.application(settings, service_log=log))
+        except OSError as error:
+            raise InputError(f"--service-log {service_log}: cannot be written: {error.strerror}") from error
+
+    process.run(make, process.Place(host, port), drain_ns, say)
+    return 0
+
+
+def say(line: str) -> None:
+    """One line on standard output, at once: whoever started this waits for it."""
+    print(line, flush=True)  # noqa: T201 - it is the program's own output
+
+
+def start_logging() -> None:
+    """What a server has to say goes to standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=FORMAT)
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+def _of_file(options: Options) -> "TrainedModel":
+    from harness.app.own import loaded
+    from harness.domain.model import Role
+    from harness.training.brought import brought
+
+    path = Path(options.model)
+    name = options.name or path.name.partition(".")[0] or "model"
+    return brought(loaded(path, trust_pickle=options.trust_pickle), name, Role.STABLE, options.model)
+
+
+def _of_registry(options: Options) -> tuple["TrainedModel", int]:
+    from harness.app import registry as act
+    from harness.clock import run_real
+    from harness.domain.model import Revision
+    from harness.protocols import PickleLoader
+
+    wanted = act.named(options.model)
+    found = act.opened(options.registry)
+    if options.trust_pickle and isinstance(found, PickleLoader):
+        found.trust_pickles()
+
+    async def load() -> tuple["TrainedModel", int]:
+        if wanted.alias:
+            revision: Revision = await found.resolve(wanted.name, wanted.alias)
+        else:
+            revision = (await act.shown(found, wanted)).revision
+        return await found.load(revision), revision.version
+
+    try:
+        model, version = run_real(load)
+    except NotRegistered as error:  # what the command line names and nobody holds is wrong input
+        raise InputError(str(error)) from None
+    return replace(model, name=wanted.name), version
+
+
+# --- worker processes -------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """A worker: its options are a line of JSON on standard input, which its parent then holds open."""
+    from harness.domain.secrets import mask
+    from harness.errors import HarnessError
+    from harness.serving import process
+    from harness.serving.server import ModelServer
+
+    start_logging()
+    options = Options(**json.loads(sys.stdin.readline()))
+    try:
+        one = find(options)
+        process.stop_with(sys.stdin)
+        place = process.Place(options.host, options.port, shared=True)
+        process.run(lambda: ModelServer(one, options.settings()), place, options.drain_ns, say)
+    except HarnessError as error:
+        sys.stderr.write(f"{mask(str(error))}\n")
+        sys.exit(2 if isinstance(error, InputError) else 3)
+
+
+def told(options: Options) -> str:
+    """The options as a worker reads them."""
+    return json.dumps(asdict(options)) + "\n"
+
+
+if __name__ == "__main__":
+    main()
