@@ -199,7 +199,7 @@ def _ranges(statuses: frozenset[int]) -> str:
 
 @contextlib.contextmanager
 def stop_signals(stop: Callable[[str], object]) -> Iterator[None]:
-    """SIGINT and SIGTERM ask to stop; outside the main thread Python delivers no signals, and there is nothing to set."""
+    """SIGINT and SIGTERM ask to stop; outside the main thread Python delivers none, and there is nothing to set."""
     import threading
 
     if threading.current_thread() is not threading.main_thread():

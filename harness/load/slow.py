@@ -44,8 +44,11 @@ class AiohttpClient:
         self._waiting: deque[Exchange] = deque()
         self._running: dict[asyncio.Task[None], Exchange] = {}
         self._end: tuple[str, str] | None = None
+        self._on_kept: set[int] = set()
+        """Requests that went out on a connection that had served before."""
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._opened)
+        trace.on_connection_reuseconn.append(self._reused)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._most,
@@ -62,6 +65,9 @@ class AiohttpClient:
     async def _opened(self, *_: Any) -> None:
         self.counts["opened"] += 1
         self.counts["most"] = max(self.counts["most"], len(self._running))
+
+    async def _reused(self, _: Any, context: Any, __: Any) -> None:
+        self._on_kept.add(context.trace_request_ctx.number)
 
     def send(self, exchange: Exchange) -> None:
         """Send it now, or when another has come to its end."""
@@ -87,21 +93,18 @@ class AiohttpClient:
         self._start_more()
 
     async def _ask(self, exchange: Exchange) -> None:
-        headers, body = unpacked(exchange.wire)
-        proxy = self._transport.proxy
         try:
-            async with (
-                asyncio.timeout(self._limits.timeout_ns / 1e9),
-                self._session.request(
-                    self._transport.method,
-                    self._url,
-                    data=body or None,
-                    headers=headers,
-                    proxy=proxy,
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                await self._read(exchange, answer)
+            async with asyncio.timeout(self._limits.timeout_ns / 1e9):
+                try:
+                    await self._once(exchange)
+                except aiohttp.ServerDisconnectedError:
+                    if exchange.number not in self._on_kept:
+                        raise
+                    self.counts["stale"] += (
+                        1  # the target had closed the idle connection: once more, as the fast one does
+                    )
+                    exchange.retried = True
+                    await self._once(exchange)
         except aiohttp.ClientConnectorError as error:
             self.counts["failed"] += 1
             exchange.fault, exchange.told = kind_of(_cause(error))
@@ -111,7 +114,32 @@ class AiohttpClient:
             exchange.fault, exchange.told = where, f"no answer within {most:g} s"
         except (aiohttp.ClientError, OSError) as error:
             exchange.fault, exchange.told = _kind(error, headed=bool(exchange.status))
+        self._on_kept.discard(exchange.number)
         exchange.done_ns = self._now()
+
+    async def _sent(self, exchange: Exchange) -> bool:
+        """Ask; False where the target had closed the idle connection that it went out on, and it may go out anew."""
+        try:
+            await self._once(exchange)
+        except aiohttp.ServerDisconnectedError:
+            if exchange.number not in self._on_kept:
+                raise
+            self._on_kept.discard(exchange.number)
+            return False
+        return True
+
+    async def _once(self, exchange: Exchange) -> None:
+        headers, body = unpacked(exchange.wire)
+        async with self._session.request(
+            self._transport.method,
+            self._url,
+            data=body or None,
+            headers=headers,
+            proxy=self._transport.proxy,
+            allow_redirects=False,
+            trace_request_ctx=exchange,
+        ) as answer:
+            await self._read(exchange, answer)
 
     async def _read(self, exchange: Exchange, answer: aiohttp.ClientResponse) -> None:
         exchange.first_ns = self._now()
