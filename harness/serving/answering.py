@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,7 @@ class Answerer:
         """Arrays are used: they gave the very same for every row that was tried."""
         self._transform: Callable[[Sequence[Row]], Any] | None = None
         self._sum: Callable[[Any], Any] | None = None
+        self._order: Literal["C", "F"] = "C"
         if quick and self.together:
             self._hasten()
 
@@ -99,12 +100,9 @@ class Answerer:
             NotFinite: it has no finite answer.
             Exception: whatever the estimator raises.
         """
-        if self._transform is None:
-            return self._said(self._estimator, self._table(rows), None)
-        seen = self._transform(rows)
-        for step in self._between:
-            seen = step.transform(seen)
-        return self._said(self._final, seen, self._sum)
+        if not self.quick:
+            return self.slow(rows)
+        return self._said(self._final, self._seen(rows), self._sum)
 
     def slow(self, rows: Sequence[Row]) -> Answers:
         """What it says of a DataFrame of these rows: the way that the quick one is held against."""
@@ -139,25 +137,33 @@ class Answerer:
 
     # --- the quick way ---
 
-    def _hasten(self) -> None:
-        """Use arrays where they give the same as DataFrames for rows of every kind there is."""
-        transform = compiled.transformer(self._estimator, self.features)
-        steps = steps_of(self._estimator)
-        if transform is None:
-            return
-        self._between, self._final = steps[1:-1], steps[-1]
-        trial = trial_rows(self.features)
-        wanted = self._estimator[:-1].transform(self._table(trial))
-        seen = transform(trial)
+    def _seen(self, rows: Sequence[Row]) -> Any:
+        """What the pipeline's last step sees of rows."""
+        assert self._transform is not None
+        seen: Any = np.asarray(self._transform(rows), order=self._order)
         for step in self._between:
             seen = step.transform(seen)
-        if not (isinstance(wanted, np.ndarray) and np.array_equal(seen, wanted, equal_nan=True)):
+        return seen
+
+    def _hasten(self) -> None:
+        """Use arrays where they give the same as DataFrames for rows of every kind there is."""
+        self._transform = compiled.transformer(self._estimator, self.features)
+        if self._transform is None:
             return
+        first, *self._between, self._final = steps_of(self._estimator)
+        trial = trial_rows(self.features)
+        table = self._table(trial)
+        wanted = first.transform(table)
+        if not (isinstance(wanted, np.ndarray) and np.array_equal(self._transform(trial), wanted, equal_nan=True)):
+            return
+        # Sums of products differ in their last bit with the order in memory, so that is made the same too.
+        self._order = "C" if wanted.flags.c_contiguous else "F"
+        seen = self._seen(trial)
         summed = compiled.forest(self._final)
         if summed is not None:
             asked = self._final.predict_proba if self._classifies else self._final.predict
             self._sum = summed if np.array_equal(summed(seen), asked(seen)) else None
-        self._transform, self.quick = transform, True
+        self.quick = self._said(self._final, seen, self._sum) == self._said(self._estimator, table, None)
 
 
 def trial_rows(features: Sequence[Feature]) -> list[Row]:

@@ -93,17 +93,19 @@ def transformer(estimator: Any, features: Sequence[Feature]) -> Callable[[Sequen
     first = steps[0]
     if len(steps) < 2 or type(first).__name__ != "ColumnTransformer" or getattr(first, "sparse_output_", True):
         return None
+    if not hasattr(first, "feature_names_in_"):
+        return None
     if getattr(first, "_sklearn_output_config", {}).get("transform", "default") != "default":
         return None
     names = [feature.name for feature in features]
     parts: list[_Numbers | _Table] = []
     for label, part, columns in first.transformers_:
-        chosen = plain_columns(columns, names)
-        if chosen is None:
-            return None
+        chosen = plain_columns(columns, [str(name) for name in first.feature_names_in_])
         out = first.output_indices_[label]
         if out.stop == out.start or (isinstance(part, str) and part == "drop"):
             continue
+        if chosen is None:
+            return None
         made = _compiled(part, [names.index(name) for name in chosen], out, features)
         if made is None:
             return None

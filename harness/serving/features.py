@@ -52,6 +52,7 @@ class _Trait:
 
 _UNKNOWN: Final = _Trait(Kind.ANY, example=0)
 _NUMBER: Final = _Trait(Kind.NUMBER, example=0.0)
+_DROPPED: Final = _Trait(Kind.ANY)
 _WRAPPED: Final = ("best_estimator_", "estimator_")
 
 
@@ -63,12 +64,13 @@ def feature_names(estimator: Any, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def read(estimator: Any, names: Sequence[str]) -> tuple[Feature, ...]:
-    """Each feature, as far as the estimator's parts tell."""
+    """Each feature, as far as the estimator's parts tell; columns that it drops unread are none."""
     traits = _of_estimator(estimator, list(names))
     return tuple(
         Feature(name, trait.kind, trait.example, trait.known, trait.closed)
         for name in names
         for trait in (traits.get(name, _UNKNOWN),)
+        if trait is not _DROPPED
     )
 
 
@@ -120,10 +122,12 @@ def _of_columns(transformer: Any, names: list[str], numeric_after: bool) -> Mapp
     found: dict[str, _Trait] = {}
     for _, part, columns in transformer.transformers_:
         chosen = plain_columns(columns, names)
-        if chosen is None or (isinstance(part, str) and part == "drop"):
+        if chosen is None:
             continue
-        if isinstance(part, str) or _does_nothing(part):
-            said: Mapping[str, _Trait] = dict.fromkeys(chosen, _NUMBER if numeric_after else _UNKNOWN)
+        if isinstance(part, str) and part == "drop":
+            said: Mapping[str, _Trait] = dict.fromkeys(chosen, _DROPPED)
+        elif isinstance(part, str) or _does_nothing(part):
+            said = dict.fromkeys(chosen, _NUMBER if numeric_after else _UNKNOWN)
         else:
             said = dict(_of_steps(steps_of(part), chosen))
         for name, trait in said.items():

@@ -4,6 +4,7 @@ Two dumps of one seeded forest differ in bytes: tree nodes are records with padd
 padding holds is chance. Here records are taken field by field, and every object by its class, parameters and state.
 """
 
+import copyreg
 import hashlib
 import types
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,9 @@ from sklearn.tree._tree import Tree  # the only class of scikit-learn whose stat
 
 # Attributes that tell how a model came about, or with which version it was written: not what it computes.
 NOT_COMPUTED: Final = frozenset({"_sklearn_version", "_repr_html_inner", "_repr_html_"})
+
+# What ``__reduce_ex__`` cannot say, and ``copyreg`` can; the rest of that table would be told otherwise than it was.
+UNREDUCED: Final = frozenset({np.ufunc})
 
 
 def model_digest(model: Any) -> str:
@@ -95,7 +99,7 @@ class _Digest:
         elif hasattr(value, "get_params") and hasattr(value, "__dict__"):
             self._mapping({key: item for key, item in vars(value).items() if key not in NOT_COMPUTED})
         else:
-            made = value.__reduce_ex__(4)
+            made = _reduced(value)
             if isinstance(made, str):
                 self._tag("name", made.encode())
             else:
@@ -114,6 +118,13 @@ def _alone(value: Any) -> str:
     sha = _Digest()
     sha.add(value)
     return sha.hash.hexdigest()
+
+
+def _reduced(value: Any) -> Any:
+    """How an object is pickled; of a kind that only ``copyreg`` knows (numpy's functions), what is said there."""
+    if type(value) in UNREDUCED:
+        return copyreg.dispatch_table[type(value)](value)
+    return value.__reduce_ex__(4)
 
 
 def _listed(part: Any) -> Any:

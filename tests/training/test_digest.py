@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from harness.training.digest import model_digest
@@ -93,6 +94,11 @@ def test_order_and_memory_layout_do_not_count():
     array = np.arange(6.0).reshape(2, 3)
     assert model_digest(array) == model_digest(np.asfortranarray(array))
     assert model_digest(array) == model_digest(array.astype(">f8"))
+
+
+def test_functions_of_numpy_are_told_apart():
+    assert model_digest(FunctionTransformer(np.log1p)) == model_digest(FunctionTransformer(np.log1p))
+    assert model_digest(FunctionTransformer(np.log1p)) != model_digest(FunctionTransformer(np.exp))
 
 
 def test_an_object_that_holds_itself_has_a_digest():

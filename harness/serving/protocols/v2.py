@@ -1,7 +1,7 @@
 """The protocol ``v2``, or Open Inference Protocol: POST /v2/models/{model}[/versions/{version}]/infer.
 
 https://github.com/kserve/open-inference-protocol. Inputs are one tensor for each feature, of shape [n] or [n, 1], or
-one of shape [n, features] with the features in their order. Outputs are ``predict`` and, where the model says how sure
+one of shape [n, features] with the features in their order. Outputs are ``prediction`` and, where the model says how sure
 it is, ``confidence``. Tensors as binary data are an extension that is not spoken here.
 """
 
@@ -14,7 +14,7 @@ from harness.serving.checking import UNPROCESSABLE, Checker, Refused, shown
 from harness.serving.features import Feature, Kind
 from harness.serving.protocols import Asked
 
-PREDICT, CONFIDENCE = "predict", "confidence"
+PREDICTION, CONFIDENCE = "prediction", "confidence"
 DATATYPES: Final = {Kind.NUMBER: "FP64", Kind.TEXT: "BYTES", Kind.BOOLEAN: "BOOL", Kind.ANY: "BYTES"}
 WHOLE: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
@@ -63,7 +63,7 @@ class V2:
 
     def answer(self, served: Served, asked: Asked, answers: Answers, key: str) -> dict[str, Any]:
         """A tensor for each output that is wanted."""
-        data = {PREDICT: answers.values, CONFIDENCE: answers.confidences}
+        data = {PREDICTION: answers.values, CONFIDENCE: answers.confidences}
         return {
             "model_name": served.name,
             "model_version": served.version,
@@ -83,7 +83,7 @@ class V2:
 def outputs_of(served: Served) -> tuple[str, ...]:
     """The outputs a model has."""
     sure = served.labels and hasattr(served.model.estimator, "predict_proba")
-    return (PREDICT, CONFIDENCE) if sure else (PREDICT,)
+    return (PREDICTION, CONFIDENCE) if sure else (PREDICTION,)
 
 
 def output_type(served: Served, name: str) -> str:
