@@ -99,7 +99,7 @@ def opened(path: str) -> Iterator[io.BufferedReader]:
         plain: Any = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below
         try:
             packed = plain.peek(2)[:2] == _GZIP
-            yield io.BufferedReader(gzip.GzipFile(fileobj=plain)) if packed else plain  # type: ignore[type-var]
+            yield io.BufferedReader(gzip.GzipFile(fileobj=plain)) if packed else plain
         finally:
             if path != STDIN:
                 plain.close()
@@ -313,8 +313,8 @@ def _parquet(file: io.BufferedReader, name: str, sample: Sample[Any]) -> None:
             f"{name}: reading Parquet needs the extra `parquet`;"
             " in a clone: .venv/bin/python -m pip install -e '.[parquet]'"
         )
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     # Parquet is read from its end: what cannot be sought in is held.
     source = file if _plain_file(file) else io.BytesIO(_all(file, name, MOST_BYTES, "unpack it, and give its path"))
