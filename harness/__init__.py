@@ -39,9 +39,11 @@ if TYPE_CHECKING:
         RollbackResult,
         RollingDeployment,
     )
+    from harness.load.generated import generate_test_payloads
     from harness.log import Events
     from harness.protocols import Arrivals, MetricSource, Notifier, Platform, Registry, Router, Serving, Stage, Tracker
     from harness.report import Result
+    from harness.serving.client import AsyncModelServingClient, ModelServingClient
     from harness.strategies import STRATEGIES, Machine, ab_test, blue_green, canary, rolling, shadow
     from harness.strategies.ab_test import ab_test_steps
     from harness.strategies.blue_green import blue_green_steps
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Arrivals": "protocols",
+    "AsyncModelServingClient": "serving.client",
     "BackendError": "errors",
     "BlueGreenDeployment": "facades",
     "CanaryDeployment": "facades",
@@ -65,6 +68,7 @@ _WHERE = {
     "MonitoringSetup": "exporters.monitoring",
     "ModelDeploymentOrchestrator": "facades",
     "ModelRollbackSystem": "facades",
+    "ModelServingClient": "serving.client",
     "Notifier": "protocols",
     "Options": "app",
     "Platform": "protocols",
@@ -90,6 +94,7 @@ _WHERE = {
     "blue_green_steps": "strategies.blue_green",
     "canary": "strategies",
     "canary_steps": "strategies.canary",
+    "generate_test_payloads": "load.generated",
     "load_scenario": "app",
     "rehearsal": "app",
     "rolling": "strategies",
@@ -102,6 +107,7 @@ _WHERE = {
 __all__ = [
     "STRATEGIES",
     "Arrivals",
+    "AsyncModelServingClient",
     "BackendError",
     "BlueGreenDeployment",
     "CanaryDeployment",
@@ -116,6 +122,7 @@ __all__ = [
     "MetricSource",
     "ModelDeploymentOrchestrator",
     "ModelRollbackSystem",
+    "ModelServingClient",
     "MonitoringSetup",
     "Notifier",
     "Options",
@@ -141,6 +148,7 @@ __all__ = [
     "blue_green_steps",
     "canary",
     "canary_steps",
+    "generate_test_payloads",
     "load_scenario",
     "rehearsal",
     "rolling",
