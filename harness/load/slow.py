@@ -95,16 +95,9 @@ class AiohttpClient:
     async def _ask(self, exchange: Exchange) -> None:
         try:
             async with asyncio.timeout(self._limits.timeout_ns / 1e9):
-                try:
-                    await self._once(exchange)
-                except aiohttp.ServerDisconnectedError:
-                    if exchange.number not in self._on_kept:
-                        raise
-                    self.counts["stale"] += (
-                        1  # the target had closed the idle connection: once more, as the fast one does
-                    )
+                while not await self._sent(exchange):
+                    self.counts["stale"] += 1
                     exchange.retried = True
-                    await self._once(exchange)
         except aiohttp.ClientConnectorError as error:
             self.counts["failed"] += 1
             exchange.fault, exchange.told = kind_of(_cause(error))
