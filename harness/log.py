@@ -30,7 +30,14 @@ from harness.domain.event import (
     RunStarted,
     StageFinished,
 )
-from harness.domain.load_event import CapacityFound, CapacityStarted, LoadEnded, LoadStarted
+from harness.domain.load_event import (
+    CapacityFound,
+    CapacityStarted,
+    LoadEnded,
+    LoadProgressed,
+    LoadSeries,
+    LoadStarted,
+)
 from harness.domain.secrets import mask, secrets_in
 from harness.errors import LogError
 
@@ -201,6 +208,8 @@ def read_torn(path: Path) -> tuple[Events, int]:
 def read_gist(path: Path) -> list[tuple[int, Event]]:
     """Events with their numbers, without what each look saw and without looks that decided nothing: many lines fewer.
 
+    Of a load test, without its series, and of what was told while it ran only the last.
+
     A last line that its run died in is left out.
 
     Raises:
@@ -211,11 +220,17 @@ def read_gist(path: Path) -> list[tuple[int, Event]]:
         lines = lines[:-1]
     decided = next((line for line in reversed(lines) if _is(Decided, line)), None)
     because = set(json.loads(decided)["because"]) if decided else set()
+    told = next((number for number in reversed(range(len(lines))) if _is(LoadProgressed, lines[number])), None)
+
+    def matters(number: int, line: bytes) -> bool:
+        if _is(Observed, line) or _is(LoadSeries, line):
+            return False
+        return number == told if _is(LoadProgressed, line) else number in because or not _is(Measured, line)
+
     chosen = [
         (number, line)
         for number, line in enumerate(lines)
-        if number == len(lines) - 1  # which says how far a run came that was cut off
-        or (not _is(Observed, line) and (number in because or not _is(Measured, line)))
+        if number == len(lines) - 1 or matters(number, line)  # the last says how far a run came that was cut off
     ]
     numbers = [number for number, _ in chosen]
     return list(zip(numbers, _decoded(path, [line for _, line in chosen], numbers), strict=True))

@@ -9,10 +9,26 @@ diary.py     events in words; text.py figures as a person reads them
 terminal.py  json.py  html.py    the forms; plots.py and assets/ belong to the last
 junit.py  markdown.py  annotations.py    the forms that CI systems read; output.py: the files they go to
 suite_page.py  compare.py  compare_page.py  listing.py    several runs; sketch.py: their plots
+load_*.py    load tests and capacity searches: their results, fold, words and forms, of the same names
+kinds.py     runs of any kind: told apart by their first event
 """
 
-from harness.report.assembly import fold, glance
+from harness.report.assembly import fold
+from harness.report.kinds import AnyResult, fold_any, glance
+from harness.report.load_fold import fold_capacity, fold_load
+from harness.report.load_result import CapacityResult, LoadResult
 from harness.report.result import Result
 from harness.report.why import why
 
-__all__ = ["Result", "fold", "glance", "why"]
+__all__ = [
+    "AnyResult",
+    "CapacityResult",
+    "LoadResult",
+    "Result",
+    "fold",
+    "fold_any",
+    "fold_capacity",
+    "fold_load",
+    "glance",
+    "why",
+]

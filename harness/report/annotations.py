@@ -14,14 +14,14 @@ def command(problem: Problem, title: str, environ: Mapping[str, str] | None = No
     """One problem as an error annotation, in one line.
 
     Args:
-        problem: what is wrong, and where; without a line it stands beside the file.
+        problem: what is wrong, and where; without a line it stands beside the file, without a file by itself.
         title: its heading.
         environ: the environment; ``GITHUB_WORKSPACE`` is the folder that GitHub counts paths from.
 
     >>> command(Problem("a,b.yaml", 3, 5, "100% wrong"), "canary: expected", {})
     '::error file=a%2Cb.yaml,line=3,col=5,title=canary%3A expected::100%25 wrong'
     """
-    properties = {"file": _path(problem.file, os.environ if environ is None else environ)}
+    properties = {"file": _path(problem.file, os.environ if environ is None else environ)} if problem.file else {}
     if problem.line:
         properties |= {"line": str(problem.line), "col": str(problem.column)}
     properties["title"] = title

@@ -57,8 +57,8 @@ def render(result: Result) -> str:
             marked={marker.mark.value for marker in result.markers},
             missing=plots.missing(result),
             few=plots.FEW,
-            log=_place(result),
-            data=_island(plots.document(result)),
+            log=place(result.event_log, result.report),
+            data=island(plots.document(result)),
             styles=[Markup(style) for style in styles],  # noqa: S704 - our own files
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
             licence=Markup(asset("uPlot.LICENSE.txt")),  # noqa: S704 - our own file
@@ -68,11 +68,11 @@ def render(result: Result) -> str:
     return page
 
 
-def _place(result: Result) -> str:
+def place(event_log: str | None, report: str | None) -> str:
     """Where the log is; one beside the page needs no path, and the page is then the same wherever it was made."""
-    if result.event_log is None or result.report is None:
-        return result.event_log or ""
-    log, page = Path(result.event_log), Path(result.report)
+    if event_log is None or report is None:
+        return event_log or ""
+    log, page = Path(event_log), Path(report)
     return f"{log.name}, beside this page" if log.parent == page.parent else str(log)
 
 
@@ -93,7 +93,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _island(document: dict[str, Any]) -> Markup:
+def island(document: dict[str, Any]) -> Markup:
     """JSON inside a page: no character of it can end the element that holds it."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     for character in "<>&":

@@ -22,7 +22,9 @@ NOT_REACHED: Final = "not run: interrupted"
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
+    """One thing that a run was held to."""
+
     name: str
     kind: str = ""
     """failure, error or skipped; empty where it passed."""
@@ -40,8 +42,8 @@ def render(results: Sequence[Result | Unstarted], skipped: Sequence[str] = (), u
     root = ET.Element("testsuites")
     for result in results:
         if isinstance(result, Unstarted):
-            _suite(
-                root, result.name, result.path, [_Case("the run starts", "error", result.reason)], said=result.reason
+            add_suite(
+                root, result.name, result.path, [Case("the run starts", "error", result.reason)], said=result.reason
             )
             continue
         known = {
@@ -52,43 +54,62 @@ def render(results: Sequence[Result | Unstarted], skipped: Sequence[str] = (), u
             "run": result.run,
         }
         cases = list(_cases(result))
-        _suite(root, result.name, result.path, cases, known, result.wall_s, result.started[:19] or NEVER, why(result))
+        add_suite(
+            root, result.name, result.path, cases, known, result.wall_s, result.started[:19] or NEVER, why(result)
+        )
     for paths, reason in ((skipped, REAL_CLOCK), (unreached, NOT_REACHED)):
         for path in paths:
-            _suite(root, path, path, [_Case("the run starts", "skipped", reason)])
+            add_suite(root, path, path, [Case("the run starts", "skipped", reason)])
+    return document(root)
+
+
+def document(root: ET.Element) -> str:
+    """The text of a document of suites."""
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _cases(result: Result) -> Iterator[_Case]:
+def _cases(result: Result) -> Iterator[Case]:
     sentence = why(result)
     broken = result.outcome in BROKEN and not result.passed
     if broken:
-        yield _Case("the run ends in order", "error", sentence)
+        yield Case("the run ends in order", "error", sentence)
     for expectation in result.expectations:
         message = f"expected {expectation.expected or expectation.text}, was {actual_text(expectation)}"
-        yield _Case(expectation.text, "" if expectation.passed else "failure", message)
+        yield Case(expectation.text, "" if expectation.passed else "failure", message)
     # A gate whose rejection was expected did what it should.
     asked = result.passed or any(each.passed and "outcome" in each.text for each in result.expectations)
     for gate in result.gates:
         if not gate.passed:
-            yield _Case(f"gate: {gate.text}", "" if asked else "failure", gate_reason(gate))
+            yield Case(f"gate: {gate.text}", "" if asked else "failure", gate_reason(gate))
     if not result.expectations and not broken:
-        yield _Case("the candidate is promoted", "" if result.passed else "failure", sentence)
+        yield Case("the candidate is promoted", "" if result.passed else "failure", sentence)
     elif not result.passed and not broken and not result.unmet:
-        yield _Case("the run is reported", "error", "every expectation was met, but the run or its report failed")
+        yield Case("the run is reported", "error", "every expectation was met, but the run or its report failed")
 
 
-def _suite(
+def add_suite(
     root: ET.Element,
     name: str,
     path: str,
-    cases: Sequence[_Case],
+    cases: Sequence[Case],
     known: dict[str, str] | None = None,
     wall_s: float = 0.0,
     began: str = NEVER,
     said: str = "",
 ) -> None:
+    """Add a suite to a document.
+
+    Args:
+        root: the document's outermost element.
+        name: of the suite.
+        path: its package: the file, or what else it is known by.
+        cases: what it was held to.
+        known: its properties.
+        wall_s: how long it took, in seconds.
+        began: date and time without a zone.
+        said: its output.
+    """
     kinds = [case.kind for case in cases]
     suite = ET.SubElement(
         root,

@@ -89,12 +89,13 @@ def _failed(result: Result | Unstarted) -> Iterator[str]:
         yield f"| {plain(name)} | {plain(figure)} | {plain(note) or ' '} |"
     for chapter in chapters.chapters(result):
         if not chapter.detail:
-            yield from _chapter(chapter)
+            yield from chapter_lines(chapter)
     yield ""
     yield f"File {plain(result.path)}, seed {result.seed}, {result.event_digest}"
 
 
-def _chapter(chapter: Chapter) -> Iterator[str]:
+def chapter_lines(chapter: Chapter) -> Iterator[str]:
+    """A table with its title."""
     yield ""
     yield f"**{plain(chapter.title)}**{f': {plain(chapter.note)}' if chapter.note else ''}"
     yield ""
