@@ -11,6 +11,7 @@
     │   │   └── Unreachable      it gave no answer, or none to us
     │   ├── RoutingError
     │   ├── ServingError
+    │   │   └── EndpointError    a model's endpoint refused a request, or gave no answer that can be used
     │   └── NotificationError    people could not be told
     ├── DeploymentError          a deployment from Python did not end with the candidate in service
     │   └── CanaryDeploymentError
@@ -96,6 +97,15 @@ class RoutingError(BackendError):
 
 class ServingError(BackendError):
     """The serving platform refused what was asked."""
+
+
+class EndpointError(ServingError):
+    """A model's endpoint refused a request, or gave no answer that can be used; the message has its own words."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        """Of HTTP; None where what came was no HTTP, or nobody was trusted to answer."""
+        super().__init__(message)
 
 
 class NotificationError(BackendError):

@@ -122,6 +122,8 @@ class Server:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.tls = tls
+        self.port = 0
+        """To listen on; 0: a free one."""
         self.connections = 0
         self.requests: list[Request] = []
         self.open: set[Connection] = set()
@@ -136,8 +138,9 @@ class Server:
         await connection.send(answer())
 
     async def __aenter__(self) -> int:
+        self.connections, self.requests = 0, []
         loop = asyncio.get_running_loop()
-        self.listening = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0, ssl=self.tls)
+        self.listening = await loop.create_server(lambda: Connection(self), "127.0.0.1", self.port, ssl=self.tls)
         port: int = self.listening.sockets[0].getsockname()[1]
         return port
 

@@ -35,7 +35,7 @@ async def test_every_protocol_answers() -> None:
                 said = await response.json()
             assert (said["model_name"], said["model_version"], said["id"]) == ("churn", "7", "q1")
             assert [(each["name"], each["shape"]) for each in said["outputs"]] == [
-                ("prediction", [3]),
+                ("predict", [3]),
                 ("confidence", [3]),
             ]
         for path in GETS:

@@ -235,8 +235,8 @@ class _Fake:
         )
 
     async def version(self, _: web.Request) -> web.Response:
-        """The model's version, as text."""
-        return web.Response(text=self.settings.version)
+        """MLflow's version, as text."""
+        return web.Response(text=bodies.mlflow_version())
 
     async def server(self, _: web.Request) -> web.Response:
         """What the Open Inference Protocol says of a server."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from harness.serving.fake.fate import Fate
@@ -17,6 +18,7 @@ V2_EXAMPLE: Final = {
     ]
 }
 PAGE: Final = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>"
+PREDICT, CONFIDENCE = "predict", "confidence"
 MLFLOW_KEYS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 Answerer = Callable[[Any, Fate, FakeSettings], bytes]
@@ -27,9 +29,10 @@ def predict(asked: Any, fate: Fate, settings: FakeSettings) -> bytes:
     """One object in, one prediction out."""
     if not isinstance(asked, dict):
         raise ValueError("a prediction is asked for with one JSON object")  # noqa: TRY004 - it becomes a 400
+    number = settings.version if _is_whole(settings.version) else f'"{settings.version}"'
     body = (
         f'{{"prediction": {fate.prediction}, "confidence": {fate.confidence}, '
-        f'"model": "{settings.model}", "version": "{settings.version}"}}'
+        f'"model": "{settings.model}", "version": {number}}}'
     )
     return _padded(body.encode(), settings.payload)
 
@@ -56,8 +59,8 @@ def infer(asked: Any, fate: Fate, settings: FakeSettings) -> bytes:
         "model_version": settings.version,
         "id": str(asked.get("id", fate.number)),
         "outputs": [
-            _tensor("prediction", "INT64", [fate.prediction] * shape[0]),
-            _tensor("confidence", "FP64", [fate.confidence] * shape[0]),
+            _tensor(PREDICT, "INT64", [fate.prediction] * shape[0]),
+            _tensor(CONFIDENCE, "FP64", [fate.confidence] * shape[0]),
         ],
     }
     return _padded(json.dumps(said).encode(), settings.payload)
@@ -70,6 +73,10 @@ def event(index: int, fate: Fate, settings: FakeSettings) -> bytes:
 
 
 DONE: Final = b"data: [DONE]\n\n"
+
+
+def _is_whole(text: str) -> bool:
+    return text.isdecimal() and (text == "0" or text[0] != "0")
 
 
 def _rows(given: Any) -> int:
@@ -94,6 +101,14 @@ def _padded(body: bytes, size: int) -> bytes:
     return body if missing < 0 else body[:-1] + b', "padding": "' + b"x" * missing + b'"}'
 
 
+def mlflow_version() -> str:
+    """What MLflow's scoring server says its version is; that of the protocol, where there is no MLflow here."""
+    try:
+        return version("mlflow")
+    except PackageNotFoundError:
+        return "3.1.0"
+
+
 def metadata(settings: FakeSettings) -> dict[str, Any]:
     """What the Open Inference Protocol says of a model."""
     return {
@@ -102,8 +117,8 @@ def metadata(settings: FakeSettings) -> dict[str, Any]:
         "platform": "harness_fake",
         "inputs": [{k: each[k] for k in ("name", "shape", "datatype")} for each in V2_EXAMPLE["inputs"]],
         "outputs": [
-            {"name": "prediction", "shape": [-1], "datatype": "INT64"},
-            {"name": "confidence", "shape": [-1], "datatype": "FP64"},
+            {"name": PREDICT, "shape": [-1], "datatype": "INT64"},
+            {"name": CONFIDENCE, "shape": [-1], "datatype": "FP64"},
         ],
     }
 
