@@ -1,4 +1,4 @@
-"""Headers of requests: as given, with values from variables, a token from a variable or a file. No error shows a value."""
+"""Headers of requests: as given, with values from variables; a token from a variable or a file. No value is shown."""
 
 import os
 import re
