@@ -9,16 +9,18 @@ bodies.py     what is answered, in each protocol; the OpenAPI document
 pieces.py     answers that come slowly, in chunks, or not to their end
 metrics.py    what is counted
 app.py        the application over them
+beside.py     the application in a thread, beside a program
 """
 
 from typing import TYPE_CHECKING, Any
 
+from harness.serving.fake.beside import stand_in
 from harness.serving.fake.settings import FLAGS, FakeSettings, Flag, from_flags, read, shown
 
 if TYPE_CHECKING:
     from harness.serving.fake.app import application
 
-__all__ = ["FLAGS", "FakeSettings", "Flag", "application", "from_flags", "read", "shown"]
+__all__ = ["FLAGS", "FakeSettings", "Flag", "application", "from_flags", "read", "shown", "stand_in"]
 
 
 def __getattr__(name: str) -> Any:
