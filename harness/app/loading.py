@@ -171,6 +171,7 @@ def started(plan: LoadPlan, options: LoadOptions, run: str) -> LoadStarted:
         slos=tuple(rule.text for rule in plan.slos),
         min_grade=plan.min_grade,
         abort_when=tuple(rule.text for rule in plan.abort_when),
+        rules=plan.rules,
         planned=summary.planned(plan),
         notes=plan.notes,
         grades=tuple((each.grade, each.success_rate, each.mean_s, each.p95_s, each.p99_s) for each in options.rungs)

@@ -346,7 +346,7 @@ def _transport(wanted: Wanted, headers: tuple[tuple[str, str], ...]) -> Transpor
 
 
 def _checks(wanted: Wanted, payload: Payload) -> AnswerChecks:
-    from harness.load.payloads import load_golden
+    from harness.load.golden import load_golden
     from harness.load.rows import read_bytes
 
     found = AnswerChecks(
@@ -395,7 +395,7 @@ async def _found_out(wanted: Wanted, speech: Speech, transport: Transport) -> Pa
         if wanted.payload is None and transport.method in {"GET", "DELETE", "OPTIONS", "HEAD"}:
             return Payload((b"",), source="no body")
         if wanted.payload is None:
-            return await describe.payload_of(session, wanted.urls[0], speech, wanted.model)
+            return await describe.describe(session, wanted.urls[0], speech, wanted.model)
     return payloads.read(
         wanted.payload, speech, order=wanted.order, rows_per_request=wanted.rows, drop=wanted.drop, seed=wanted.seed
     )
@@ -429,4 +429,4 @@ async def _status(session: Any, url: str) -> tuple[int | None, str]:
         async with session.get(url, timeout=aiohttp.ClientTimeout(total=2.0)) as answer:
             return answer.status, f"{consent.shown(url)} answered {answer.status}"
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return None, f"{consent.shown(url)}: {error or type(error).__name__}"
+        return None, f"{consent.shown(url)}: {str(error) or type(error).__name__}"

@@ -1,5 +1,6 @@
 """``harness load``: load-test a live endpoint, and grade it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def load(
     from harness.app.loading import LoadOptions, load_test
     from harness.app.loadplan import prepare
     from harness.cli import loadout
+    from harness.load.rules import by_rules
 
     wanted = asked(urls, weights=weights, **flags)
     files = loadout.Files(json_file, junit, markdown, csv_file, prometheus, save_profile)
@@ -78,7 +80,7 @@ def load(
     rungs = loadout.ladder(grades)
     loadout.check_grade(wanted.min_grade, rungs)
     prepared = prepare(wanted)
-    plan = loadout.with_rules(prepared.plan, mlperf)
+    plan = by_rules(prepared.plan, mlperf.replace("-", "_")) if mlperf else prepared.plan
     how = LoadOptions(
         reports=reports,
         name=load_name(plan.targets[0].url),
@@ -87,10 +89,7 @@ def load(
         scheduler=scheduler,
         rungs=rungs,
         secrets=prepared.secrets,
-        mlperf=mlperf,
     )
-    with loadout.shown(
-        plan, show=False if quiet else live, verbose=verbose and not quiet, color=not no_color
-    ) as watchers:
-        done = load_test(plan, loadout.watched(how, watchers))
+    with loadout.shown(live=False if quiet else live, verbose=verbose and not quiet, color=not no_color) as watchers:
+        done = load_test(plan, replace(how, watchers=watchers))
     return loadout.tell(done, files, quiet=quiet, color=not no_color, verbose=verbose)

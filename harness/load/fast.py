@@ -251,7 +251,7 @@ class _Connection(asyncio.Protocol):
                 exchange.content_type = head[3]
                 exchange.location = head[4]
                 client = self._client
-                if client.keep_answers:
+                if client.keep_answers or head[0] >= 300:
                     exchange.answer = data[cut:]
                 self.exchange = None
                 self.used += 1
@@ -289,7 +289,7 @@ class _Connection(asyncio.Protocol):
             reading.content_type,
             reading.location,
         )
-        if self._client.keep_answers:
+        if reading.body:
             exchange.answer = b"".join(reading.body)
         if self._client.stream:
             exchange.gaps = reading.gaps
@@ -461,7 +461,7 @@ class _Reading:
         self.size += len(part)
         if self.size > self._client.limits.max_body:
             self.fault = self.fault or ("body_too_large", f"{self.size} bytes came, and more were to come")
-        elif self._client.keep_answers:
+        elif self._client.keep_answers or self.status >= 300:  # what a failure says is shown
             self.body.append(part)
 
     def on_message_complete(self) -> None:

@@ -36,12 +36,11 @@ IDLE: Final = Load()
 class Check(Protocol):
     """What an answer is held to."""
 
+    detail: dict[str, str]
+    """Of the first failure of each kind: what was found."""
+
     def check(self, status: int, content_type: str, body: bytes, index: int) -> str:
         """The kind of its failure; empty: none."""
-
-    @property
-    def detail(self) -> str:
-        """What was found in the last answer that failed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,14 +146,13 @@ class _Generator:
         if not exchange.fault:
             if exchange.status not in self.statuses:
                 exchange.fault = f"http_{exchange.status}"
-                exchange.told = (
-                    f"to {exchange.location}" if exchange.location else (exchange.answer or b"")[:200].decode("latin-1")
-                )
+                said = (exchange.answer or b"")[:200].decode("utf-8", "replace")
+                exchange.told = f"to {exchange.location}" if exchange.location else said
             elif self.checker is not None:
                 answer = exchange.answer or b""
                 exchange.fault = self.checker.check(exchange.status, exchange.content_type, answer, exchange.body)
                 if exchange.fault:
-                    exchange.told = self.checker.detail
+                    exchange.told = self.checker.detail.get(exchange.fault, "")
         self.recorder.take(exchange)
         self.ended += 1
         if self.closed:
@@ -225,9 +223,11 @@ class _Generator:
                     client.sweep()
 
     async def _watch(self) -> None:
+        await asyncio.sleep(max(0, self.start_ns - self.now()) / SECOND)
         gauge = Gauge()
         while True:
-            await asyncio.sleep(max(0.0, 1.0 - (self.now() - self.start_ns) / SECOND % 1.0) or 1.0)
+            since_ns = self.now() - self.start_ns
+            await asyncio.sleep((SECOND - since_ns % SECOND) / SECOND)
             number = int(self.recorder.numbers_of(self.now() - self.start_ns - SECOND // 2))
             load = gauge.read()
             self.loads[number] = load

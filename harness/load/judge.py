@@ -10,6 +10,7 @@ from harness.domain.load import LoadPlan, Mode, SloVerdict
 from harness.domain.load_event import LoadJudged, LoadMeasured
 from harness.domain.units import SECOND
 from harness.load.record import PERCENTILES, Record, Tally
+from harness.load.rules import judged_by_rules
 from harness.stats.grade import GRADES, LOWEST, Rung, grade
 
 SPOILING_NS: Final = 1_000_000
@@ -73,11 +74,20 @@ def judge(
         reasons.append(f"the figures cannot be trusted: {spoiled}")
     if not measured.counts.succeeded:
         reasons.append("no request succeeded")
+    by_rules = judged_by_rules(plan, measured, record)
+    if by_rules and not by_rules["valid"]:
+        reasons.append(f"not valid by MLPerf's rules: {'; '.join(by_rules['reasons'])}")
     if cut_short:
         reasons.append(cut_short)
-    passed = not reasons
     return LoadJudged(
-        measured.at_ns, given, spoiled, slos, passed, "; ".join(reasons) or _well(given, spoiled), _notes(plan, record)
+        measured.at_ns,
+        given,
+        spoiled,
+        slos,
+        not reasons,
+        "; ".join(reasons) or _well(given, spoiled),
+        _notes(plan, record),
+        by_rules,
     )
 
 

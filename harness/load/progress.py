@@ -32,7 +32,7 @@ class Progress:
     """
 
     def __init__(
-        self, plan: LoadPlan, workers: int, rungs: Sequence[Rung], tell: Callable[[LoadProgressed], None]
+        self, plan: LoadPlan, workers: int, rungs: Sequence[Rung], tell: Callable[[LoadProgressed], object]
     ) -> None:
         self._plan, self._workers, self._rungs, self._tell = plan, workers, rungs, tell
         self._open: list[list[Snapshot]] = [[] for _ in range(workers)]

@@ -88,7 +88,11 @@ def validator(schema: Any, default: Any = None) -> Any:
     import jsonschema
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
+    if not isinstance(schema, dict | bool):
+        raise InputError("the schema is none: it is an object, or true or false")
     dialect = schema.get("$schema") if isinstance(schema, dict) else None
+    if dialect is not None and not isinstance(dialect, str):
+        raise InputError(f"the schema's $schema is {json.dumps(dialect)}; it is a text: {_DIALECT}")
     kind = jsonschema.validators.validator_for(schema, default=default or jsonschema.Draft202012Validator)
     if dialect is not None and str(kind.META_SCHEMA.get("$schema", "")).rstrip("#") != str(dialect).rstrip("#"):
         raise InputError(f"the schema's $schema is {dialect!r}, which is no known draft; write {_DIALECT}")

@@ -147,14 +147,14 @@ class AiohttpClient:
                 exchange.fault, exchange.told = "body_too_large", f"{size} bytes came, and more were to come"
                 answer.close()
                 return
-            if self._keep_answers:
+            if self._keep_answers or answer.status >= 300:
                 parts.append(part)
             if exchange.gaps is not None:
                 now = self._now()
                 if last:
                     exchange.gaps.append(now - last)
                 last = now
-        if self._keep_answers:
+        if parts:
             exchange.answer = b"".join(parts)
 
     @property
