@@ -99,7 +99,7 @@ def validator(schema: Any, default: Any = None) -> Any:
     try:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise InputError(f"the schema is none: {told(error).replace('the answer', 'at its root')}") from None
+        raise InputError(f"the schema is none: {told(error)}") from None
     except RecursionError:
         raise InputError("the schema nests too deep; write it flatter") from None
     _check_references(schema, str(kind.META_SCHEMA["$schema"]))
