@@ -1,5 +1,6 @@
 """A model asked for rows: one DataFrame for each batch, or where it was proved to give the same, plain arrays."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -12,6 +13,8 @@ from harness.errors import ArtifactError
 from harness.serving import compiled
 from harness.serving.checking import Row
 from harness.serving.features import Feature, Kind, steps_of
+
+log = logging.getLogger("harness.serving")
 
 LIKELIEST: Final = frozenset(
     {
@@ -91,7 +94,11 @@ class Answerer:
         self._sum: Callable[[Any], Any] | None = None
         self._order: Literal["C", "F"] = "C"
         if quick and self.together:
-            self._hasten()
+            try:
+                self._hasten()
+            except Exception:  # a user's model may raise anything over a row that it does not like
+                log.exception("rows are asked in DataFrames, which is slower: the trial of another way failed")
+                self.quick = False
 
     def answer(self, rows: Sequence[Row]) -> Answers:
         """What the model says of rows.

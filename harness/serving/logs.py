@@ -184,7 +184,9 @@ class PredictionLog(LineLog):
 def _past(path: str, keep: int) -> Iterator[dict[str, Any]]:
     """The lines that earlier servers wrote, oldest first; of a line that was cut off, nothing."""
     for name in (*(f"{path}.{number}" for number in range(keep, 0, -1)), path):
-        with contextlib.suppress(FileNotFoundError), Path(name).open(encoding="utf-8", errors="replace") as file:
+        if not Path(name).is_file():  # a pipe or a device has no past
+            continue
+        with Path(name).open(encoding="utf-8", errors="replace") as file:
             for text in file:
                 with contextlib.suppress(ValueError):
                     line = json.loads(text)

@@ -1,8 +1,8 @@
 """The protocol ``v2``, or Open Inference Protocol: POST /v2/models/{model}[/versions/{version}]/infer.
 
 https://github.com/kserve/open-inference-protocol. Inputs are one tensor for each feature, of shape [n] or [n, 1], or
-one of shape [n, features] with the features in their order. Outputs are ``prediction`` and, where the model says how sure
-it is, ``confidence``. Tensors as binary data are an extension that is not spoken here.
+one of shape [n, features] with the features in their order. Outputs are ``prediction`` and, where the model says how
+sure it is, ``confidence``. Tensors as binary data are an extension that is not spoken here.
 """
 
 import math
