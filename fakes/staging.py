@@ -1,6 +1,7 @@
 """A simulated staging environment: the candidate's own servers, apart from production, in the event loop's time.
 
-The real model answers what it is asked; a load test meets the same compiled request plane as production does.
+The real model answers what it is asked; a load test meets the same compiled request plane as production does, under
+whatever arrivals it is given.
 """
 
 import math
@@ -25,6 +26,7 @@ from harness.errors import ServingError
 from harness.protocols import LoadResult, Notice, Population, Reply
 from harness.seeds import stream
 from harness.sim.cluster import Cluster, Setting
+from harness.stats.histogram import Histogram
 
 SERVED = frozenset({Role.STABLE})
 """The arm of a cluster that has all the traffic when it starts: here the candidate stands in it, alone."""
@@ -37,7 +39,7 @@ _TAKES = {**dict.fromkeys("iuf", _NUMBER), "b": (frozenset({bool}), "true or fal
 
 
 class SimulatedStaging:
-    """A `StagingPlatform` over `harness.sim`.
+    """A `StagingPlatform`, and a `PacedPlatform`, over `harness.sim`.
 
     Args:
         scenario: its candidate's service and its seed.
@@ -69,12 +71,25 @@ class SimulatedStaging:
 
     async def load(self, rate_per_s: float, duration_ns: int) -> LoadResult:
         """Ask at a constant rate; times of the plan's faults count from here."""
+        traffic = Traffic("constant", Process.CONSTANT, Knots((0,), (rate_per_s,)), users=0)
+        return await self.load_paced(traffic, duration_ns, 0)
+
+    async def load_paced(self, traffic: Traffic, duration_ns: int, warmup_ns: int) -> LoadResult:
+        """Ask when such traffic comes; times of the plan's faults count from here, where the warm-up begins."""
         if not self.up():
             raise ServingError("nothing in staging is ready for a load test")
-        last_ns = duration_ns + self._service.timeout_ns + 1
-        cluster = Cluster(self._setting(rate_per_s, duration_ns, last_ns), None, _unheard)
-        cluster.start()
+        ends_ns = warmup_ns + duration_ns
+        last_ns = ends_ns + self._service.timeout_ns + 1
         await anyio.sleep(last_ns / SECOND)
+        whole = self._met(traffic, ends_ns, last_ns)
+        # Nothing that comes later changes what became of a request, and each draw is by the request's number: the
+        # warm-up by itself is, request for request, the part of the whole that is to be left out.
+        return _without(whole, self._met(traffic, warmup_ns, last_ns)) if warmup_ns else whole
+
+    def _met(self, traffic: Traffic, until_ns: int, last_ns: int) -> LoadResult:
+        """What requests met that came before a time, all of them seen to their end."""
+        cluster = Cluster(self._setting(traffic, until_ns, last_ns), None, _unheard)
+        cluster.start()
         met = cluster.sample(0, last_ns)[Role.STABLE]
         return LoadResult(met.requests, met.failed, met.errors, met.latency)
 
@@ -105,16 +120,16 @@ class SimulatedStaging:
             row = inject.drifted(row, effect, strength, np.zeros(1, np.int64), deviation)
         return row
 
-    def _setting(self, rate_per_s: float, duration_ns: int, last_ns: int) -> Setting:
-        curve = Knots((0, duration_ns, duration_ns), (rate_per_s, rate_per_s, 0.0))
+    def _setting(self, traffic: Traffic, until_ns: int, last_ns: int) -> Setting:
         return Setting(
             seed=self._seed,
             services=dict.fromkeys(ARMS, replace(self._service, replicas=self._replicas)),
-            traffic=Traffic("constant", Process.CONSTANT, curve, users=0),
+            traffic=traffic,
             labels=None,
             faults=tuple(_here(fault) for fault in self._faults if _serving(fault)),
             grid_ns=last_ns,
             keep_ns=last_ns,
+            until_ns=until_ns,
         )
 
 
@@ -184,6 +199,22 @@ def _said(model: TrainedModel, row: Any) -> tuple[str | float, float | None]:
         return str(said), None
     place = [str(label) for label in estimator.classes_].index(str(said))
     return str(said), float(estimator.predict_proba(row)[0, place])
+
+
+def _without(whole: LoadResult, part: LoadResult) -> LoadResult:
+    """What is left of a result when a part of its requests is taken out."""
+    errors = {kind: count - part.errors.get(kind, 0) for kind, count in whole.errors.items()}
+    counts = whole.latency.counts.copy()
+    if part.latency.count:
+        first = part.latency.first - whole.latency.first
+        counts[first : first + part.latency.counts.size] -= part.latency.counts
+    latency = Histogram.of_counts(counts, whole.latency.sum_ns - part.latency.sum_ns, whole.latency.first)
+    return LoadResult(
+        whole.sent - part.sent,
+        whole.failed - part.failed,
+        {kind: count for kind, count in errors.items() if count},
+        latency,
+    )
 
 
 def _serving(fault: Fault) -> bool:

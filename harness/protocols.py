@@ -16,6 +16,7 @@ from harness.domain.fault import Fault
 from harness.domain.model import Revision, Role, TrainedModel
 from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
+from harness.domain.traffic import Traffic
 from harness.domain.units import SECOND
 from harness.seeds import Stream
 from harness.stats.histogram import Histogram
@@ -394,6 +395,21 @@ class StagingPlatform(Protocol):
 
     async def stop(self) -> None:
         """Free what `start` took, also where it failed halfway; stopping again changes nothing."""
+        ...
+
+
+@runtime_checkable
+class PacedPlatform(StagingPlatform, Protocol):
+    """A staging environment whose load tests may have any arrivals, and a warm-up."""
+
+    async def load_paced(self, traffic: Traffic, duration_ns: int, warmup_ns: int) -> LoadResult:
+        """Ask at these times, whatever the answers, and answer when the last has come or timed out.
+
+        Args:
+            traffic: when requests come, counted from the call.
+            duration_ns: of what is measured; it follows the warm-up.
+            warmup_ns: what comes in it is asked, and is no part of the result.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from harness.domain.analysis import Verdict
+from harness.domain.load import SloVerdict
 from harness.domain.model import Role, Source
 from harness.domain.rollout import Outcome
 
@@ -330,16 +331,46 @@ class StagingAsked(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoadTested(Event):
-    """A load test came to its end."""
+    """A load test that is part of a run came to its end; one by itself has a log of its own (`load_event`)."""
 
-    rate_per_s: float
+    rate_per_s: float | None
+    """Asked for, on average over the measured time; None: of a closed loop."""
     duration_ns: int
+    """Of what was measured; it followed the warm-up."""
     sent: int
     failed: int
     errors: Mapping[str, int]
     figures: Figures
     grade: str | None
-    """None where no request came to an end."""
+    """None where no request came to an end, or the figures are spoiled."""
+    stage: str = "staging"
+    """The stage that it is of: staging, or load."""
+    arrivals: str = "constant"
+    """Of an open loop, as the user wrote it; of a closed one, empty."""
+    users: int | None = None
+    """Of a closed loop."""
+    think_ns: int = 0
+    warmup_ns: int = 0
+    not_sent: int = 0
+    in_flight: int = 0
+    """Neither answered nor given up when it stopped."""
+    achieved_rate: float | None = None
+    """Successes per second; None: not told."""
+    service: Figures = field(default_factory=dict)
+    """From the sending of a request, in seconds; empty in a simulation, where nothing lies between due and sent."""
+    lag: Figures = field(default_factory=dict)
+    """What the generator itself added, in seconds; likewise."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % intervals of figures, by name."""
+    min_grade: str | None = None
+    """The worst that would do; None: any, or it is told by checks alone."""
+    slos: tuple[SloVerdict, ...] = ()
+    spoiled: str = ""
+    """Why the figures cannot be trusted, with the cause; empty where they can."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the figures."""
+    url: str = volatile("")
+    """The endpoint that was asked, without user, password and query; empty: the candidate's simulated servers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from enum import StrEnum
 
 from harness.domain.analysis import AnalysisPolicy, Rule
 from harness.domain.fault import Fault
+from harness.domain.load import ClosedLoop, OpenLoop, Speech
 from harness.domain.model import ModelSource
 from harness.domain.rollout import Order
-from harness.domain.units import HOUR
+from harness.domain.units import HOUR, SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,32 @@ class StagingPlan:
     """
     ready_within_ns: int = 300_000_000_000
     """So long may the endpoint take to become ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadStagePlan:
+    """A load test that the candidate must stand before any of it reaches production."""
+
+    pace: OpenLoop | ClosedLoop
+    """When requests come; a closed loop asks a real endpoint only."""
+    duration_ns: int = 30 * SECOND
+    """Of what is measured; it follows the warm-up."""
+    warmup_ns: int = 0
+    """Requests due in it are sent, and left out of every figure."""
+    slos: tuple[Rule, ...] = ()
+    min_grade: str | None = None
+    """The worst grade with which the candidate may go on; None: any."""
+    replicas: int | None = None
+    """Of the candidate's own servers, where the test is simulated; None: as many as in production."""
+    url: str | None = None
+    """The endpoint that is asked on real time; None, or on virtual time: the candidate's own simulated servers."""
+    speech: Speech = Speech.JSON
+    model: str | None = None
+    """The model's name at that endpoint, for v2."""
+    payload: str | None = None
+    """Path of what is sent to it; None: made from what it says of itself."""
+    ready_within_ns: int = 300 * SECOND
+    """So long may simulated servers take to become ready."""
 
 
 class OnAlarm(StrEnum):

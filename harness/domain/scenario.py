@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from harness.domain.analysis import Rule
 from harness.domain.fault import Fault
-from harness.domain.lifecycle import Aftercare, ScriptedOrder, StagingPlan, Successor
+from harness.domain.lifecycle import Aftercare, LoadStagePlan, ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import ModelPlan, Role
 from harness.domain.rollout import RolloutPolicy
 from harness.domain.service import Service
@@ -56,6 +56,8 @@ class Scenario:
     """``--set PATH=VALUE``, in order."""
     staging: StagingPlan | None = None
     """What the candidate must stand before production; None: it goes there at once."""
+    load: LoadStagePlan | None = None
+    """The load test that it must stand after that; None: none but staging's."""
     orders: tuple[ScriptedOrder, ...] = ()
     """What people say in this rehearsal, rising in time."""
     successors: tuple[Successor, ...] = ()

@@ -60,6 +60,8 @@ class Setting:
     """Those that there will be."""
     members: tuple[Any, ...] = ()
     """For each class of requests the rows that it asks."""
+    until_ns: int | None = None
+    """No request comes from then on; None: traffic has no such end."""
 
 
 class Cluster:
@@ -131,7 +133,8 @@ class Cluster:
             self._env.run(until=until_ns)
 
     def _serve(self, until_ns: int) -> None:
-        self._plane.advance(self._reader.until(until_ns), until_ns)
+        last_ns = until_ns if self.setting.until_ns is None else min(until_ns, self.setting.until_ns)
+        self._plane.advance(self._reader.until(last_ns), until_ns)
 
     # --- what the harness does to it ---
 

@@ -5,24 +5,19 @@ from typing import Final
 
 import anyio
 
-from harness.analysis.figures import figure_text
-from harness.domain.event import Checked, LoadTested, Noticed, StagingAsked, StagingEnded
+from harness.domain.event import LoadTested, Noticed, StagingAsked
 from harness.domain.lifecycle import StagingPlan
 from harness.domain.model import Role, Source
-from harness.domain.units import SECOND, duration_text
+from harness.domain.units import SECOND
 from harness.errors import Rejected, ServingError
-from harness.protocols import Case, Endpoint, LoadResult, StagingPlatform, Tell
+from harness.protocols import Case, Endpoint, StagingPlatform, Tell
 from harness.staging.contract import Finding, contract, golden
-from harness.stats.grade import conditions, grade, rung_of
+from harness.staging.environment import bring_up, tear_down, tell_all
+from harness.staging.graded import graded
+from harness.stats.grade import grade
 
-POLL_S: Final = 1.0
-"""From one look at an endpoint that is coming up to the next."""
 GRACE_S: Final = 300.0
 """A load test may take so much longer than it was asked to."""
-STOP_S: Final = 20.0
-"""Each attempt to tear the environment down is given so long."""
-AGAIN_S: Final = (0.0, 1.0, 4.0)
-"""Waits before each of them."""
 
 
 class Staging:
@@ -59,32 +54,21 @@ class Staging:
         try:
             failed = await self._checks(case, tell)
         finally:
-            await self._tear_down(tell)
+            await tear_down(self.platform, tell)
         if failed:
             raise Rejected(f"in staging: {'; '.join(failed)}")
         return case
 
     async def _checks(self, case: Case, tell: Tell) -> list[str]:
-        endpoint = None
-        with anyio.move_on_after(self.plan.ready_within_ns / SECOND):
-            endpoint = await self._ready(case)
-        within = duration_text(self.plan.ready_within_ns)
-        detail = f"the endpoint is {'' if endpoint else 'not '}ready within {within}"
-        found = [Finding("staging_ready", "the endpoint becomes ready", endpoint is not None, None, within, detail)]
-        _tell_all(tell, found)
+        endpoint, ready = await bring_up(self.platform, case, self.plan.replicas, self.plan.ready_within_ns)
+        found = [ready]
+        tell_all(tell, found)
         if endpoint is not None:
             tested = await self._contract(endpoint, case, tell)
-            _tell_all(tell, tested)
+            tell_all(tell, tested)
             found += tested
             found += await self._load(tell)
         return [f"{check.name}: {check.detail}" for check in found if not check.passed]
-
-    async def _ready(self, case: Case) -> Endpoint:
-        model, revision = case.models[Role.CANDIDATE], case.revisions[Role.CANDIDATE]
-        endpoint = await self.platform.start(model, revision, case.population, self.plan.replicas)
-        while not await endpoint.ready():  # noqa: ASYNC110 - only asking tells
-            await anyio.sleep(POLL_S)
-        return endpoint
 
     async def _contract(self, endpoint: Endpoint, case: Case, tell: Tell) -> Sequence[Finding]:
         model = case.models[Role.CANDIDATE]
@@ -114,48 +98,6 @@ class Staging:
         tell(
             LoadTested, plan.rate_per_s, plan.duration_ns, met.sent, met.failed, dict(met.errors), figures, given
         )  # fmt: skip
-        found = _graded(met, given, plan.min_grade)
-        _tell_all(tell, found)
+        found = graded(figures, given, plan.min_grade, met.sent, met.failed)
+        tell_all(tell, found)
         return found
-
-    async def _tear_down(self, tell: Tell) -> None:
-        """Shielded and bounded: a cancelled run cleans up too, and one whose environment hangs ends all the same."""
-        said = ""
-        with anyio.CancelScope(shield=True):
-            for wait_s in AGAIN_S:
-                await anyio.sleep(wait_s)
-                try:
-                    with anyio.fail_after(STOP_S):
-                        await self.platform.stop()
-                except TimeoutError:
-                    said = f"stopping took more than {STOP_S:g} s"
-                except Exception as error:  # noqa: BLE001 - whatever a backend raises: it is told, and tried again
-                    said = str(error) or repr(error)
-                else:
-                    tell(StagingEnded, True, "")  # noqa: FBT003 - an event's field
-                    return
-        tell(StagingEnded, False, f"something may be left of it: {said}")  # noqa: FBT003
-
-
-def _graded(met: LoadResult, given: str | None, least: str) -> list[Finding]:
-    """One finding for each condition of the least grade that will do."""
-    rung = rung_of(least)
-    if rung is None:
-        return []
-    found = []
-    for condition in conditions(rung, met.figures()):
-        bound = f"{condition.op} {figure_text(condition.metric, condition.bound)}"
-        if condition.value is None:
-            detail = f"{condition.metric} has no figure: {met.sent} requests were sent, {met.failed} failed"
-        else:
-            detail = f"{condition.metric} is {figure_text(condition.metric, condition.value)}"
-        if not condition.met:
-            detail = f"the load test has grade {given or 'none'}, and {least} is wanted: {detail}, not {bound}"
-        text = f"grade {least}: {condition.metric} {bound}"
-        found.append(Finding(condition.metric, text, condition.met, condition.value, bound, detail))
-    return found
-
-
-def _tell_all(tell: Tell, found: Sequence[Finding]) -> None:
-    for check in found:
-        tell(Checked, check.name, check.text, check.passed, check.value, check.bound, check.detail)
