@@ -23,7 +23,7 @@ from harness.domain.load import (
     Target,
     Transport,
 )
-from harness.domain.quantity import duration_ns, rate_per_s
+from harness.domain.quantity import duration_ns, rate_per_s, share
 from harness.domain.traffic import Knots, Process, Trace, Traffic
 from harness.domain.units import SECOND, duration_text
 from harness.errors import InputError
@@ -101,17 +101,22 @@ class Prepared:
     """Values of headers, to be masked wherever they turn up."""
 
 
-def prepare(wanted: Wanted) -> Prepared:
+def prepare(wanted: Wanted, paced: tuple[OpenLoop | ClosedLoop, int, int] | None = None) -> Prepared:
     """Check what is asked for, wait for the targets to be ready, and make the payload.
 
     Must be called where no event loop runs.
+
+    Args:
+        wanted: what is asked for.
+        paced: when requests are sent, and how long the measured time and the warm-up are, ns, where it is known already
+            (a scenario's); None: as `wanted` says.
 
     Raises:
         InputError: something asked for is wrong, or a target was not ready in time; the message says what to change.
     """
     speech = Speech(wanted.protocol)
     local = [consent.check_target(url, wanted.allow_targets, wanted.yes) for url in wanted.urls]
-    pace, duration, warmup = pace_of(wanted)
+    pace, duration, warmup = paced or pace_of(wanted)
     if not all(local):
         check_ceiling(pace, warmup + duration, wanted.max_rate)
     headers = headers_of(wanted.headers, wanted.token_env, wanted.token_file)
@@ -200,7 +205,7 @@ def _closed(wanted: Wanted) -> ClosedLoop:
 
 def _traffic(wanted: Wanted) -> tuple[Traffic, float | None]:
     word, _, detail = wanted.arrivals.partition(":")
-    rate = _rate(wanted.rate, "--rate") if wanted.rate else None
+    rate = per_second(wanted.rate, "--rate") if wanted.rate else None
     if word == "trace":
         if not detail or wanted.stages:
             raise InputError("--arrivals trace:FILE replays a recording; it takes no --stages")
@@ -237,7 +242,7 @@ def stages_of(text: str) -> Knots:
         if not colon:
             raise InputError(f"--stages: {part.strip()!r} is no stage; one is TIME:RATE, such as 30s:500/s")
         at.append(span(when, "--stages", least=0))
-        rates.append(_rate(rate, "--stages", least=0.0))
+        rates.append(per_second(rate, "--stages", least=0.0))
     if at[0] != 0 or any(later < earlier for earlier, later in pairwise(at)) or not at[-1]:
         raise InputError(f"--stages is {text}; times begin at 0s and rise, such as 0s:10/s,30s:500/s")
     return Knots(tuple(at), tuple(rates))
@@ -245,7 +250,7 @@ def stages_of(text: str) -> Knots:
 
 def check_ceiling(pace: OpenLoop | ClosedLoop, ends_ns: int, max_rate: str | None) -> None:
     """Refuse more than a stranger's endpoint should be asked without a second thought."""
-    most = math.inf if max_rate == "none" else _rate(max_rate, "--max-rate") if max_rate else CEILING_PER_S
+    most = math.inf if max_rate == "none" else per_second(max_rate, "--max-rate") if max_rate else CEILING_PER_S
     if isinstance(pace, ClosedLoop):
         peak = pace.users * SECOND / pace.think_ns if pace.think_ns else math.inf
     else:
@@ -290,7 +295,8 @@ def span(text: str, flag: str, least: int = 1) -> int:
     return found
 
 
-def _rate(text: str, flag: str, least: float = 1e-6) -> float:
+def per_second(text: str, flag: str, least: float = 1e-6) -> float:
+    """The rate that a flag gives, in 1/s."""
     try:
         found = rate_per_s(text)
     except ValueError as error:
@@ -298,6 +304,14 @@ def _rate(text: str, flag: str, least: float = 1e-6) -> float:
     if found < least:
         raise InputError(f"{flag} is {text}; a rate must be above 0/s")
     return found
+
+
+def share_of(text: str, flag: str) -> float:
+    """The share that a flag gives, in 0..1."""
+    try:
+        return share(text)
+    except ValueError as error:
+        raise InputError(f"{flag} is {text!r}; {error}") from None
 
 
 def _limits(wanted: Wanted) -> Limits:
