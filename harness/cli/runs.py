@@ -1,12 +1,12 @@
-"""``harness runs``: the rehearsals that are kept."""
+"""``harness runs``: the rehearsals, load tests and capacity searches that are kept."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from harness.cli import options
-from harness.errors import InputError, LogError
+from harness.cli.compare import compare, folded
+from harness.errors import InputError
 
 
 @click.group(
@@ -17,11 +17,11 @@ Examples:
   harness runs prune --keep 20 --older-than 30d --yes"""
 )
 def runs() -> None:
-    """Rehearsals that are kept: list them, show one, compare two, delete old ones."""
+    """Runs that are kept, load tests too: list them, show one, compare two, delete old ones."""
 
 
 @runs.command("list")
-@click.option("--scenario", metavar="NAME", help="Only runs of that scenario.")
+@click.option("--scenario", metavar="NAME", help="Only runs of that scenario, or load tests of that name.")
 @options.json_file
 @options.report_dir
 @options.no_color
@@ -50,48 +50,22 @@ def show(run: str, json_file: str | None, reports: Path, verbose: bool, no_color
 
     RUN is a run's folder, its id, or `latest`.
     """
+    from harness.report import Result, load_json, load_terminal, terminal
     from harness.report import json as report_json
-    from harness.report import terminal
 
     report_json.check(json_file)
-    result = _folded(run, reports)
-    if json_file != "-":
+    result = folded(run, reports)
+    if json_file != "-" and isinstance(result, Result):
         terminal.show([result], color=not no_color, verbose=verbose)
-    if json_file:
+    elif json_file != "-":
+        load_terminal.show(result, color=not no_color, verbose=verbose)
+    if json_file and isinstance(result, Result):
         report_json.write(report_json.suite([result], []), json_file)
+    elif json_file:
+        load_json.write(result, json_file)
 
 
-@runs.command(
-    epilog="""\b
-Example:
-  harness runs compare 20260101T120000-7 latest --html two.html"""
-)
-@click.argument("first", metavar="RUN")
-@click.argument("second", metavar="RUN")
-@click.option("--html", metavar="FILE", help="Write the two side by side as a page; - is standard output.")
-@options.json_file
-@options.report_dir
-@options.no_color
-def compare(first: str, second: str, html: str | None, json_file: str | None, reports: Path, no_color: bool) -> None:
-    """Hold two runs side by side: sentence, cost, gates, rules, arms, drift, plots, and what their scenarios differ in.
-
-    RUN is a run's folder, its id, or `latest`.
-    """
-    from harness.report import compare as comparison
-    from harness.report import compare_page, listing, output
-    from harness.report import json as report_json
-
-    if html == json_file == "-":
-        raise InputError("--html and --json cannot both be standard output; name a file for one of them")
-    output.check("--html", html)
-    report_json.check(json_file)
-    compared = comparison.compare(_folded(first, reports), _folded(second, reports))
-    if "-" not in (html, json_file):
-        listing.show_comparison(compared, color=not no_color)
-    if html:
-        output.write("--html", html, compare_page.render(compared, Path("index.html" if html == "-" else html)))
-    if json_file:
-        report_json.write(comparison.as_json(compared), json_file)
+runs.add_command(compare)
 
 
 @runs.command(
@@ -137,19 +111,3 @@ def _counted(number: int, *, yes: bool) -> str:
 
     said = f"{plural(number, 'run')} {'deleted' if yes else 'would be deleted'}"
     return said if yes or not number else f"{said}; nothing was touched: say --yes to delete"
-
-
-def _folded(run: str, reports: Path) -> Any:
-    from harness import app, log
-    from harness.report import fold
-
-    folder = app.find_run(run, reports)
-    page, path = folder / app.PAGE_NAME, folder / app.LOG_NAME
-    try:
-        events, torn = log.read_torn(path)
-        result = fold(events, log_path=path, report_path=page if page.is_file() else None)
-    except LogError as error:
-        raise InputError(str(error)) from error
-    if torn:
-        click.echo(f"{path}: the log ends in the middle of line {torn}; that line is left out", err=True)
-    return result

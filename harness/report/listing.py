@@ -9,7 +9,10 @@ from rich.text import Text
 
 from harness.report import text as words
 from harness.report.compare import Comparison
+from harness.report.kinds import AnyResult
+from harness.report.load_compare import LoadComparison, chapter
 from harness.report.result import Result
+from harness.report.tables import told
 from harness.report.terminal import screen
 
 
@@ -25,7 +28,7 @@ class Listed(Protocol):
         """The name of the folder above."""
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> AnyResult | None:
         """Its figures; None where its log cannot be read."""
 
     @property
@@ -36,22 +39,26 @@ class Listed(Protocol):
 def show_runs(runs: Sequence[Listed], *, color: bool = True) -> None:
     """Print a line for each run, and what is wrong with logs that cannot be read."""
     console = screen(color=color)
-    table = plain_table("", "run", "scenario", "outcome", "began (UTC)")
+    table = plain_table("", "run", "scenario", "kind", "outcome", "began (UTC)")
     for name in ("detected after", "bad answers"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
         result = run.result
         if result is None:
-            table.add_row(Text("!", "magenta"), run.id, run.scenario, Text("unreadable", "magenta"), "", "", "")
+            unreadable = Text("unreadable", "magenta")
+            table.add_row(Text("!", "magenta"), run.id, Text(run.scenario), "", unreadable, "", "", "")
             continue
+        cost = ("", "")
+        if isinstance(result, Result):
+            cost = words.span(result.detected_after_s), words.count(result.bad_responses)
         table.add_row(
             Text("✓", "green") if result.passed else Text("✗", "bold red"),
             run.id,
             Text(run.scenario),
-            result.outcome_text,
+            result.kind,
+            f"{result.outcome_text}, grade {result.grade}" if result.grade else result.outcome_text,
             result.started[:16].replace("T", " "),
-            words.span(result.detected_after_s),
-            words.count(result.bad_responses),
+            *cost,
         )
     if runs:
         console.print(table)
@@ -64,8 +71,11 @@ def show_runs(runs: Sequence[Listed], *, color: bool = True) -> None:
 def as_json(run: Listed) -> dict[str, Any]:
     """A run as a program reads it; what an unreadable log cannot say is null."""
     result = run.result
-    keys = ("seed", "outcome", "passed", "started", "detected_after_s", "candidate_requests", "bad_responses")
-    figures = {key: getattr(result, key) if result else None for key in keys}
+    keys = (
+        "kind", "seed", "outcome", "grade", "passed", "started", "detected_after_s", "candidate_requests",
+        "bad_responses",
+    )  # fmt: skip
+    figures = {key: getattr(result, key, None) for key in keys}
     return {"run": run.id, "scenario": run.scenario, **figures, "problem": run.problem or None}
 
 
@@ -87,6 +97,18 @@ def show_comparison(compared: Comparison, *, color: bool = True) -> None:
     console.print(Text("\nScenario", style="bold"))
     for line in compared.diff or ["the same file, word for word"]:
         console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")), soft_wrap=True)
+
+
+def show_load_comparison(compared: LoadComparison, *, color: bool = True) -> None:
+    """Print two load tests side by side."""
+    console = screen(color=color)
+    for side, result in zip("AB", (compared.a, compared.b), strict=True):
+        title = Text(f"{side}  ", style="bold").append(f"{result.asked.url}  {result.run}", style="bold cyan")
+        console.print(title.append(f"  {result.grade or 'not graded'}"))
+    console.print(Text(compared.sentence, style="bold red" if compared.regressed else "bold"))
+    console.print(told(chapter(compared), console.width))
+    for note in compared.notes:
+        console.print(Text(note, style="yellow"))
 
 
 def plain_table(*columns: str) -> Table:

@@ -4,6 +4,7 @@ Charts are drawn as SVG here, so that they are there without a script and in pri
 what a pointer is held over.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.report import load_words as said
 from harness.report import text as words
 from harness.report.chapter import Chapter, Line
 from harness.report.html import asset, environment, island, place, policy
+from harness.report.load_chart import Chart
 from harness.report.load_result import CapacityResult, LoadResult
 
 
@@ -33,20 +35,24 @@ def write(result: LoadResult | CapacityResult, path: Path) -> None:
 
 def render(result: LoadResult | CapacityResult) -> str:
     """The page as text; the same result gives the same page."""
+    shown = _load(result) if isinstance(result, LoadResult) else _capacity(result)
+    return filled("load.html.j2", result=result, log=place(result.event_log, result.report), **shown)
+
+
+def filled(template: str, *, charts: Sequence[Chart], **values: Any) -> str:
+    """A page with charts: a template with its values, and what charts say where they are pointed at."""
     styles = [asset("report.css"), asset("load.css")]
     scripts = [asset("theme.js"), asset("load.js")]
-    shown = _load(result) if isinstance(result, LoadResult) else _capacity(result)
     page: str = (
         environment()
-        .get_template("load.html.j2")
+        .get_template(template)
         .render(
-            result=result,
-            log=place(result.event_log, result.report),
-            data=island({"charts": [chart.pointed() for chart in shown["charts"]]}),
+            charts=charts,
+            data=island({"charts": [chart.pointed() for chart in charts]}),
             styles=[Markup(style) for style in styles],  # noqa: S704 - our own files
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
             policy=policy(scripts, styles),
-            **shown,
+            **values,
         )
     )
     return page

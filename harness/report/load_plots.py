@@ -221,26 +221,27 @@ def _curve(result: LoadResult) -> Chart | None:
         return None
     axis = chart.percentiles()
     xs = sorted({*np.linspace(axis.low, axis.high, 140).round(6).tolist(), *(chart.nines(q) for q in SHARES.values())})
-    lines = [Line(name, style, _quantiles(histogram, xs)) for name, style, histogram in known]
+    lines = [Line(name, style, quantiles(histogram, xs)) for name, style, histogram in known]
     slos = [(SHARES[metric], bound, text) for metric, bound, text in bounds(result.asked.slos) if metric in SHARES]
     points = [Point(chart.nines(q), bound, "slo", text) for q, bound, text in slos]
     values = [value for line in lines for value in line.values] + [bound for _, bound, _ in slos]
     gap = "Where the two curves part, requests waited before they were sent: a closed loop would not have seen it."
     return Chart(
         "percentiles", "Percentile curve", gap,
-        x=axis, y=chart.latencies(values, log=True), xs=xs, labels=[_percent(x) for x in xs],
+        x=axis, y=chart.latencies(values, log=True), xs=xs, labels=[percent(x) for x in xs],
         lines=lines, write=words.latency, points=points,
         keys=[("mark slo", "objective")] if points else [],
     )  # fmt: skip
 
 
-def _quantiles(histogram: Histogram, xs: Sequence[float]) -> list[float | None]:
+def quantiles(histogram: Histogram, xs: Sequence[float]) -> list[float | None]:
     """Latency at each percentile; beyond the last observation there is none."""
     last = chart.nines(1 - 1 / histogram.count) if histogram.count > 1 else 0.0
     return [histogram.quantile(1 - 10.0**-x) / SECOND if x <= last + 1e-9 else None for x in xs]
 
 
-def _percent(x: float) -> str:
+def percent(x: float) -> str:
+    """A place on an axis of percentiles, as it is read."""
     return words.share(float(f"{1 - 10.0**-x:.6g}"))
 
 

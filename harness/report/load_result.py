@@ -101,6 +101,11 @@ class LoadResult:
         return self.status or CUT_OFF
 
     @property
+    def measured(self) -> tuple[IntervalSeen, ...]:
+        """The series without the warm-up."""
+        return self.series[self.warmup_intervals :]
+
+    @property
     def timeline(self) -> tuple[tuple[IntervalSeen, bool], ...]:
         """The test interval by interval, each with whether it is the warm-up's.
 

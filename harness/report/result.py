@@ -343,6 +343,16 @@ class Result:
     report: str | None
 
     @property
+    def kind(self) -> str:
+        """What kind of run it is."""
+        return "rehearsal"
+
+    @property
+    def grade(self) -> None:
+        """A rehearsal has none."""
+        return
+
+    @property
     def outcome_text(self) -> str:
         """The outcome in words."""
         return (self.outcome or UNFINISHED).replace("_", " ")

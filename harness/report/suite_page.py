@@ -11,6 +11,7 @@ from harness.errors import InputError
 from harness.report import sketch
 from harness.report.html import asset, environment, policy
 from harness.report.junit import NOT_REACHED, REAL_CLOCK
+from harness.report.load_result import LoadResult
 from harness.report.result import Result, Unstarted
 from harness.report.why import why
 
@@ -62,7 +63,7 @@ def render(
     )
 
 
-def link(result: Result | Unstarted, page: Path) -> str:
+def link(result: Result | LoadResult | Unstarted, page: Path) -> str:
     """The page of a run, as seen from another page; empty where it has none."""
     if isinstance(result, Unstarted) or result.report is None:
         return ""
