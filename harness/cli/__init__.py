@@ -9,15 +9,18 @@ from typing import Any, Final
 import click
 
 COMMANDS: Final = {
+    "capacity": ("capacity", "The highest rate at which a live endpoint holds its SLOs."),
     "check": ("check", "Validate scenarios, and what they refer to, without running them."),
+    "compare": ("compare", "Hold two runs against each other; of load tests, is the second worse?"),
     "completion": ("completion", "A script that lets your shell complete commands, files and runs."),
     "config": ("config", "Each setting, its value, and where it comes from."),
+    "load": ("load", "Load-test a live endpoint and grade it."),
     "init": ("init", "Write a first scenario from your own data, and model."),
     "plan": ("plan", "The timeline that the policy would take if all goes well."),
     "registry": ("registry", "The model registry: list, show, promote, roll back."),
     "report": ("report", "Render a run's reports again from its event log."),
     "run": ("run", "Run scenarios; several are one suite."),
-    "runs": ("runs", "Rehearsals that are kept: list, show, compare, prune."),
+    "runs": ("runs", "Runs that are kept, load tests too: list, show, compare, prune."),
     "schema": ("schema", "JSON Schema of the scenario file, for editors."),
     "serve": ("serve", "A model server, or with --fake a tunable stand-in."),
 }

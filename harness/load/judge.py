@@ -137,11 +137,13 @@ def _shift(plan: LoadPlan, record: Record, total: Tally) -> str:
             continue
         if plan.mode is Mode.OPEN:
             own = seen - (total.prompt.quantile_ns(q) or 0.0)
+            told = "the generator's own lag makes up {} of {} {}"
         else:
             own = record.pulse.quantile_ns(q) or 0.0
+            told = "the generator came {} late to what it had to do ({}), which the latency of {} holds"
         if own > max(SPOILING_NS, SPOILING_SHARE * seen):
-            lag = figure_text("p99", own / SECOND)
-            return f"the generator's own lag makes up {lag} of {name} {figure_text(name, seen / SECOND)}"
+            lag, latency = (figure_text(name, each / SECOND) for each in (own, seen))
+            return told.format(lag, name, latency)
     return ""
 
 

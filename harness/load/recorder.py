@@ -137,7 +137,7 @@ class Recorder:
         kind = 0
         if fault:
             kind = self._failed(exchange, fault)
-        elif exchange.gaps:
+        elif exchange.gaps and exchange.due_ns - self._start_ns >= self._warm_ns:
             self._gaps[exchange.target].extend(exchange.gaps)
         self._pack(
             self._buffer,
