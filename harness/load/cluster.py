@@ -10,6 +10,7 @@ import queue
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from harness.load.worker import checker_of
 DISTRIBUTION: Final = "rollout-harness"
 LEAD_NS: Final = 1_500_000_000
 """From the word to begin to the beginning: it must have reached every machine by then."""
+CONNECT_S: Final = 10.0
 WORKERS_S: Final = 60.0
 """So long is waited for workers to join."""
 TURN_S: Final = 0.2
@@ -70,7 +72,7 @@ class DaskCrew:
                 for number, place in enumerate(places)
             ]  # fmt: skip
             began()
-            stop = distributed.Event(topic, client=client)
+            stop: Any = distributed.Event(topic, client=client)  # type: ignore[no-untyped-call]
             self._follow(tasks, told, tell, stopped, stop)
             return Record.merge(self._gathered(client, tasks))
 
@@ -83,7 +85,7 @@ class DaskCrew:
                 )
             )
         try:
-            return stack.enter_context(distributed.Client(place, timeout=10, set_as_default=False))
+            return stack.enter_context(distributed.Client(place, timeout=CONNECT_S, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
             raise BackendError(
                 f"--scheduler {self._scheduler}: no Dask scheduler answers there: {error}; start one: `dask scheduler`"
@@ -147,11 +149,8 @@ class DaskCrew:
 
 def installed() -> str:
     """The version of this program where a worker runs, with all that a generator imports loaded."""
-    import harness.load.checks
-    import harness.load.fast
-    import harness.load.generator
-
-    del harness.load.checks, harness.load.fast, harness.load.generator
+    for module in ("checks", "fast", "generator"):
+        import_module(f"harness.load.{module}")
     return version(DISTRIBUTION)
 
 
@@ -160,7 +159,7 @@ def work(plan: LoadPlan, share: Share, begin_ns: int, topic: str) -> Record:
     import distributed
 
     worker = distributed.get_worker()
-    stop = distributed.Event(topic, client=distributed.get_client())
+    stop: Any = distributed.Event(topic, client=distributed.get_client())  # type: ignore[no-untyped-call]
 
     def tell(snapshot: Snapshot) -> None:
         worker.log_event(topic, {"number": share.number, "told": pickle.dumps(snapshot)})

@@ -1,0 +1,145 @@
+"""Generators in processes of their own, here and on a Dask cluster: one test between them, stopped and merged."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from harness.domain.load import AnswerChecks, Limits, Target, Transport
+from harness.domain.traffic import Process
+from harness.domain.units import MILLISECOND, SECOND
+from harness.errors import BackendError, InputError
+from harness.load import cluster as clusters
+from harness.load import crew as crews
+from harness.load.cluster import DaskCrew
+from harness.load.crew import LocalCrew
+from tests import faulty_servers as faulty
+from tests import requires
+from tests.load.asking import conserved, open_loop, plan_of
+
+
+class Told:
+    """What a crew tells."""
+
+    def __init__(self, stop_after=10**9):
+        self.snapshots = []
+        self.begun = 0
+        self.stop_after = stop_after
+
+    def __call__(self, number, snapshot):
+        self.snapshots.append((number, snapshot))
+
+    def stopped(self):
+        return len(self.snapshots) >= self.stop_after
+
+    def began(self):
+        self.begun += 1
+
+    def run(self, crew, plan, workers):
+        return crew.run(plan, workers, self, self.stopped, self.began)
+
+
+def test_two_processes_send_one_test_between_them():
+    server = faulty.Server()
+    with faulty.in_thread(server) as port:
+        plan = plan_of(
+            port, duration_s=1.5, pace=open_loop(100.0, Process.POISSON), seed=4, transport=Transport(request_ids=True)
+        )
+        told = Told()
+        record = told.run(LocalCrew(), plan, 2)
+    ids = sorted(int(request.header("X-Request-Id")) for request in server.requests)
+    assert ids == list(range(len(ids)))
+    counts = record.total.counts
+    assert counts.scheduled == counts.succeeded == len(ids)
+    conserved(record)
+    assert told.begun == 1
+    assert {number for number, _ in told.snapshots} == {0, 1}
+    assert sum(snapshot.counts.succeeded for _, snapshot in told.snapshots) == len(ids)
+    assert record.cpu_ns > 0
+    assert record.peak_memory > 10_000_000
+
+
+def test_stopped_both_end_and_tell_what_there_is():
+    with faulty.in_thread(faulty.Server()) as port:
+        record = Told(stop_after=2).run(LocalCrew(), plan_of(port, duration_s=60.0, pace=open_loop(50.0)), 2)
+    conserved(record)
+    assert 0 < record.total.counts.scheduled < 50 * 20
+    assert record.reached_ns < 20 * SECOND
+
+
+def test_what_answers_are_held_to_is_checked_in_each():
+    with faulty.in_thread(faulty.Server()) as port:
+        checks = AnswerChecks(conditions=("prediction == 2",), schema=json.dumps({"type": "object"}))
+        record = Told().run(LocalCrew(), plan_of(port, duration_s=0.4, checks=checks), 2)
+    assert record.total.counts.errors == {"condition": 20}
+    assert "prediction is 1" in record.examples["condition"]
+
+
+def test_a_host_that_is_none_is_told_before_anything_is_sent():
+    plan = plan_of(1)
+    unknown = replace(plan, targets=(Target("t", "http://no-such-host.invalid/predict"),))
+    with pytest.raises(InputError, match=r"no-such-host\.invalid.* cannot be resolved"):
+        Told().run(LocalCrew(), unknown, 1)
+
+
+def _dies(plan, share, channel):
+    channel.send(crews.Ready())
+    channel.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_generator_that_dies_is_told_and_the_others_end(monkeypatch):
+    monkeypatch.setattr(crews, "work", _dies)
+    with (
+        faulty.in_thread(faulty.Server()) as port,
+        pytest.raises(BackendError, match=r"generator \d died \(exit code -9\)"),
+    ):
+        Told().run(LocalCrew(), plan_of(port, duration_s=30.0), 2)
+
+
+# --- Dask -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    requires.module("distributed")
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as started:
+        yield started.scheduler_address
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_two_dask_workers_send_one_test_between_them(cluster):
+    server = faulty.Server()
+    with faulty.in_thread(server) as port:
+        limits = Limits(max_connections=16, timeout_ns=5 * SECOND)
+        plan = plan_of(port, duration_s=1.2, pace=open_loop(60.0), transport=Transport(request_ids=True), limits=limits)
+        told = Told()
+        record = told.run(DaskCrew(cluster), plan, 2)
+    assert sorted(int(request.header("X-Request-Id")) for request in server.requests) == list(range(72))
+    assert record.total.counts.succeeded == 72
+    conserved(record)
+    assert {number for number, _ in told.snapshots} == {0, 1}
+    # Both were there when it began.
+    assert record.began_late_ns == 0
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_dask_workers_stop_when_asked(cluster):
+    with faulty.in_thread(faulty.Server()) as port:
+        record = Told(stop_after=1).run(DaskCrew(cluster), plan_of(port, duration_s=60.0), 2)
+    assert record.reached_ns < 30 * SECOND
+    conserved(record)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
+    requires.module("distributed")
+    monkeypatch.setattr(clusters, "CONNECT_S", 0.5)
+    with faulty.refused() as port, pytest.raises(BackendError, match="no Dask scheduler answers there"):
+        Told().run(DaskCrew(f"tcp://127.0.0.1:{port}"), plan_of(1, duration_s=MILLISECOND / SECOND), 1)
