@@ -15,7 +15,7 @@ from harness.analysis.vocabulary import suggestion
 from harness.domain.load import Order, Payload, Speech
 from harness.errors import InputError
 from harness.load import speech as speeches
-from harness.load.rows import MOST_BYTES, Found, name_of, read_bytes, read_rows, shown
+from harness.load.rows import MOST_BYTES, Found, name_of, read_bytes, read_rows
 from harness.load.speech import FORMS, Row
 
 LIMIT: Final = 10_000
@@ -171,12 +171,4 @@ SAMPLES: Final = {
 def ask_for_one(speech: Speech) -> str:
     """What to do where no payload could be made."""
     rows = "" if speech is Speech.RAW else ", or rows as a CSV, Parquet or JSON lines file"
-    return f"give one with --payload FILE, a file such as {shown_sample(speech)}{rows}"
-
-
-def shown_sample(speech: Speech) -> str:
-    """One payload, as a file would hold it."""
-    return SAMPLES[speech]
-
-
-__all__ = ["JSON", "LIMIT", "SAMPLES", "RowPayload", "ask_for_one", "raw", "read", "shown", "shown_sample"]
+    return f"give one with --payload FILE, a file such as {SAMPLES[speech]}{rows}"
