@@ -36,7 +36,15 @@ class Lognormal:
     p99_s: float
 
 
-ServiceTime = Fixed | Exponential | Lognormal
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Service times as they were measured: a table of quantiles, evenly spread between each two."""
+
+    quantiles: tuple[tuple[float, float], ...]
+    """(share of the requests that take at most so long, seconds): from 0 to 1, both rising."""
+
+
+ServiceTime = Fixed | Exponential | Lognormal | Profile
 
 
 @dataclass(frozen=True, slots=True)

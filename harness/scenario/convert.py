@@ -182,6 +182,8 @@ def _service_time(time: ServiceTimeInput) -> ServiceTime:
         return Exponential(time.exponential.mean / SECOND)
     return Fixed(given(time.constant) / SECOND)
 
+    if time.profile is not None:
+        return time.profile
 
 def _traffic(traffic: TrafficInput) -> Traffic:
     names = [kind.name for kind in traffic.classes]

@@ -32,7 +32,7 @@ from harness.scenario.quantities import (
     Users,
     Variation,
 )
-from harness.scenario.words import DataFile, Feature, Flag, Label, Labels, Name, TraceFile, one_word
+from harness.scenario.words import DataFile, Feature, Flag, Label, Labels, Name, ProfileFile, TraceFile, one_word
 from harness.traces import FORMATS, UNITS
 
 ON_ALL = "all"
@@ -59,11 +59,16 @@ class ExponentialInput(Input):
 class ServiceTimeInput(Input):
     """A law of service times."""
 
-    ONE_OF: ClassVar[tuple[str, ...]] = ("lognormal", "exponential", "constant")
+    ONE_OF: ClassVar[tuple[str, ...]] = ("lognormal", "exponential", "constant", "profile")
 
     lognormal: LognormalInput | None = Field(None, description="Lognormal, by its median and 99th percentile.")
     exponential: ExponentialInput | None = Field(None, description="Exponential, by its mean.")
     constant: LongDuration | None = Field(None, description="The same for every request.", examples=["30ms"])
+    profile: ProfileFile | None = Field(
+        None,
+        description="As a load test measured them: a file of `harness load --save-profile`.",
+        examples=["service.yaml"],
+    )
 
 
 class ArmServiceInput(Input):

@@ -13,8 +13,10 @@ from harness.analysis.vocabulary import Scope, Standing, suggestion
 from harness.backends.uri import NO_STORE, BackendUriError, ModelUriError, is_uri, model_uri, normal, split
 from harness.domain.analysis import Rule
 from harness.domain.model import Task
+from harness.domain.service import Profile
 from harness.scenario.files import PICKLES, TABLES, header, resolved
 from harness.scenario.inputs import WrongValueError
+from harness.scenario.profiles import read_profile
 from harness.scenario.quantities import Validator, context_in, written
 
 _SLUG: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$"
@@ -224,6 +226,9 @@ def _file(*endings: str) -> Callable[[Any, ValidationInfo], str]:
 
 def _trace_file(value: Any, info: ValidationInfo) -> str:
     """A recording may have any name: logs do."""
+_profile_file: Final = _file(".yaml", ".yml", ".json")
+
+
     if not isinstance(value, str) or not value.strip():
         raise WrongValueError("this is the path of a recording: a CSV, a web log, JSON lines")
     path = resolved(value, context_in(info).folder)
@@ -234,6 +239,15 @@ def _trace_file(value: Any, info: ValidationInfo) -> str:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
+def _profile(value: Any, info: ValidationInfo) -> Profile:
+    """A file of service times, read at once: it is small, and what is wrong in it is wrong in the scenario."""
+    path = _profile_file(value, info)
+    try:
+        return read_profile(path)
+    except ValueError as error:
+        raise WrongValueError(str(error)) from None
+
+
         raise WrongValueError("true or false")
     return value
 
@@ -262,6 +276,7 @@ TraceFile = Annotated[str, PlainValidator(_trace_file), _PATH_SCHEMA]
 Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"})]
 
 
+ProfileFile = Annotated[Profile, PlainValidator(_profile), _PATH_SCHEMA]
 _model_file: Final = _file(".skops", *PICKLES)
 
 

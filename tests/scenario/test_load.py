@@ -11,9 +11,10 @@ from harness.domain.analysis import NoData
 from harness.domain.model import ARMS, ArtifactPlan, DataPlan, RegisteredPlan, Role, TrainPlan
 from harness.domain.rollout import Pause, SetWeight
 from harness.domain.scenario import Backends, Clock
-from harness.domain.service import Balancing, Exponential, Fixed, Lognormal, Service
+from harness.domain.service import Balancing, Exponential, Fixed, Lognormal, Profile, Service
 from harness.domain.traffic import Knots, Labels, Process, Traffic, Wave
 from harness.domain.units import HOUR, MINUTE, SECOND
+from harness.errors import ScenarioError
 
 BOTH = frozenset(ARMS)
 LEAST = """\
@@ -143,6 +144,34 @@ def test_servers_may_differ_by_arm(load):
         Role.STABLE: Service(service_time=Lognormal(0.01, 0.02)),
         Role.CANDIDATE: Service(replicas=1, service_time=Lognormal(0.01, 0.02)),
     }
+
+
+def test_service_times_as_a_load_test_measured_them(load, tmp_path):
+    rows = "[[0, 0.001], [0.5, 0.004], [0.99, 0.02], [1, 0.3]]"
+    (tmp_path / "service.yaml").write_text(f"harness_profile: 1\ncount: 99\nquantiles: {rows}\n", encoding="utf-8")
+    read = load(LEAST + "service: {service_time: {profile: service.yaml}}\n")
+    assert read.service[Role.STABLE].service_time == Profile(((0.0, 0.001), (0.5, 0.004), (0.99, 0.02), (1.0, 0.3)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("quantiles: []", "no profile, which has the key harness_profile"),
+        ("harness_profile: 2", "a profile of version 2; this program reads version 1"),
+        ("harness_profile: 1", "its quantiles are a list of 2 to 10,000 pairs"),
+        ("{harness_profile: 1, quantiles: [[0, 0.1], [1]]}", r"its quantiles\[1\] is \[1\]; it is a pair of numbers"),
+        ("{harness_profile: 1, quantiles: [[0, 0.1], [2, 3]]}", "a share is from 0 to 1"),
+        ("{harness_profile: 1, quantiles: [[0, 0.1], [0.5, 3]]}", "from share 0 to share 1, not from 0 to 0.5"),
+        ("{harness_profile: 1, quantiles: [[0, 0.2], [1, 0.1]]}", "neither may fall"),
+        ("{harness_profile: 1, quantiles: [[0, .nan], [1, 0.1]]}", "a pair of numbers"),
+        ("harness_profile: [", "cannot be read"),
+    ],
+)
+def test_a_profile_that_is_none_is_told_at_its_key(load, tmp_path, text, told):
+    (tmp_path / "service.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError, match=told) as wrong:
+        load(LEAST + "service: {service_time: {profile: service.yaml}}\n")
+    assert "service.service_time.profile is service.yaml" in str(wrong.value)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.domain.service import Exponential, Fixed, Lognormal
+from harness.domain.service import Exponential, Fixed, Lognormal, Profile
 from harness.errors import InputError
 from harness.sim.bits import bucket, compiled, mix
 from harness.sim.laws import moments
@@ -76,11 +76,49 @@ def test_draws_follow_the_law(law, distribution):
     assert np.quantile(drawn, 0.9999) == pytest.approx(distribution.ppf(0.9999), rel=0.05)
 
 
+def rising(shares, seconds):
+    inner = sorted(zip(sorted(shares), sorted(seconds[1:-1]), strict=False))
+    return Profile(((0.0, min(seconds)), *inner, (1.0, max(seconds))))
+
+
+PROFILES = st.builds(
+    rising, st.lists(st.floats(0.01, 0.9999), max_size=6), st.lists(st.floats(1e-6, 10), min_size=2, max_size=9)
+)
+
+
+@settings(deadline=None)
+@given(law=PROFILES)
+def test_a_measured_table_keeps_its_mean(law):
+    """To 0.5 %: where two straight lines meet inside a piece, one line is laid through both."""
+    mean, second = table_moments(law)
+    expected = moments(law)
+    assert mean == pytest.approx(expected[0], rel=5e-3)
+    assert second == pytest.approx(expected[1], rel=1e-2)
+
+
+def test_draws_follow_a_measured_table():
+    law = Profile(((0.0, 0.001), (0.5, 0.004), (0.9, 0.012), (0.99, 0.05), (0.9999, 0.4), (1.0, 1.0)))
+    drawn = sample(law, 1_000_000)
+    shares, seconds = np.array(law.quantiles).T
+    assert stats.kstest(drawn, lambda times: np.interp(times, seconds, shares)).pvalue > 1e-3
+    for share, longest in law.quantiles[1:-1]:
+        error = np.sqrt(share * (1 - share) / drawn.size)
+        assert np.mean(drawn <= longest) == pytest.approx(share, abs=4 * error)
+    assert 0.001 <= drawn.min() < drawn.max() <= 1.0
+    assert drawn.mean() == pytest.approx(moments(law)[0], rel=0.005)
+
+
 def test_a_fixed_time_is_exact():
     assert set(np.rint(sample(Fixed(0.025), 1000) * 1e9).tolist()) == {25_000_000}
 
 
-@pytest.mark.parametrize("law", [Fixed(-1.0), Exponential(-0.1), Lognormal(0.0, 1.0), Lognormal(0.2, 0.1)])
+@pytest.mark.parametrize(
+    "law",
+    [
+        Fixed(-1.0), Exponential(-0.1), Lognormal(0.0, 1.0), Lognormal(0.2, 0.1), Profile(()), Profile(((0.0, 1.0),)),
+        Profile(((0.0, 0.2), (1.0, 0.1))), Profile(((0.1, 0.1), (1.0, 0.2))), Profile(((0.0, -0.1), (1.0, 0.1))),
+    ],
+)  # fmt: skip
 def test_laws_that_are_none_are_refused(law):
     with pytest.raises(InputError, match="is no service time"):
         table_of(law)

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from harness.domain.quantity import duration_ns, share
-from harness.domain.service import Exponential, Fixed, Lognormal, ServiceTime
+from harness.domain.service import Exponential, Fixed, Lognormal, Profile, ServiceTime
 from harness.domain.units import SECOND, duration_text
 from harness.errors import InputError
 
@@ -213,6 +213,8 @@ def _law_text(found: ServiceTime) -> dict[str, Any]:
             return {"exponential": {"mean": _seconds_text(mean_s)}}
         case Lognormal(median_s, p99_s):
             return {"lognormal": {"median": _seconds_text(median_s), "p99": _seconds_text(p99_s)}}
+        case Profile(quantiles):
+            return {"profile": [[share, _seconds_text(seconds)] for share, seconds in quantiles]}
 
 
 def _seconds_text(seconds: float) -> str:
