@@ -39,8 +39,13 @@ def own_model(model: Path | str, name: str, backends: Backends, *, trust_pickle:
     return Lookup(backends, trust_pickle).model(UriPlan(str(model)), name, Role.CANDIDATE)
 
 
-def loaded(path: Path, *, trust_pickle: bool) -> Any:
+def loaded(path: Path, *, trust_pickle: bool, notes: list[str] | None = None) -> Any:
     """The estimator of a model file.
+
+    Args:
+        path: the file.
+        trust_pickle: it may be a pickle.
+        notes: takes what was noticed as it was read.
 
     Raises:
         ArtifactError: it cannot be loaded, or is a pickle that is not trusted.
@@ -56,4 +61,4 @@ def loaded(path: Path, *, trust_pickle: bool) -> Any:
         )
     if not pickled and path.suffix.lower() != ".skops":
         raise ArtifactError(f"{path}: a model file ends in .skops (save the model with skops.io.dump)")
-    return artifact.load(path, pickled=pickled)
+    return artifact.load(path, notes, pickled=pickled)

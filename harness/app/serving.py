@@ -1,12 +1,11 @@
 """A model server put together: the model found by name or file, and the processes that serve it."""
 
 import json
-import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from harness.errors import InputError, NotRegistered
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from harness.domain.model import TrainedModel
     from harness.serving.answering import Served
     from harness.serving.server import Settings
-
-FORMAT: Final = "%(levelname)s %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,6 @@ def find(options: Options) -> "Served":
     """
     from harness.serving.probe import served
 
-    logging.captureWarnings(capture=True)
     if is_file(options.model):
         model = _of_file(options)
         return served(model, options.name or model.name, options.version or "1", options.model)
@@ -94,7 +90,6 @@ def serve(options: Options) -> int:
         InputError: the model or an option is wrong.
         BackendError: the registry lacks the model, or a worker process died.
     """
-    start_logging()
     if options.workers > 1:
         from harness.app.serving_workers import supervise
 
@@ -103,8 +98,6 @@ def serve(options: Options) -> int:
     from harness.serving.server import ModelServer
 
     one = find(options)
-    for note in one.notes:
-        logging.getLogger("harness.serving").warning("%s", note)
     place = process.Place(options.host, options.port)
     process.run(lambda: ModelServer(one, options.settings()), place, options.drain_ns, say)
     return 0
@@ -118,7 +111,6 @@ def serve_fake(flags: Mapping[str, str], host: str, port: int, drain_ns: int, se
     """
     from harness.serving import fake, process
 
-    start_logging()
     settings = fake.from_flags(flags)
     log = Path(service_log) if service_log else None
 
@@ -137,11 +129,6 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - it is the program's own output
 
 
-def start_logging() -> None:
-    """What a server has to say goes to standard error."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=FORMAT)
-
-
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +139,9 @@ def _of_file(options: Options) -> "TrainedModel":
 
     path = Path(options.model)
     name = options.name or path.name.partition(".")[0] or "model"
-    return brought(loaded(path, trust_pickle=options.trust_pickle), name, Role.STABLE, options.model)
+    notes: list[str] = []
+    estimator = loaded(path, trust_pickle=options.trust_pickle, notes=notes)
+    return replace(brought(estimator, name, Role.STABLE, options.model), notes=tuple(notes))
 
 
 def _of_registry(options: Options) -> tuple["TrainedModel", int]:
@@ -190,7 +179,6 @@ def main() -> None:
     from harness.serving import process
     from harness.serving.server import ModelServer
 
-    start_logging()
     options = Options(**json.loads(sys.stdin.readline()))
     try:
         one = find(options)

@@ -30,8 +30,8 @@ def size(value: str | int) -> int:
         return value
     import re
 
-    found = re.fullmatch(r"(\d{1,12})\s*([KMG]?B?)", value.strip().upper(), re.ASCII)
-    if not found or found[2] not in SIZES:
+    found = re.fullmatch(r"(\d{1,12})\s*((?:[KMG]?B)?)", value.strip().upper(), re.ASCII)
+    if not found:
         raise click.BadParameter(f"{value!r}: a size is a whole number and a unit (B, KB, MB, GB), such as 4MB")
     return int(found[1]) * SIZES[found[2]]
 
@@ -139,6 +139,8 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
         raise InputError(f"--{next(iter(flags)).replace('_', '-')} is for --fake, which has no model")
     if not model:
         raise InputError("no model is named; say NAME@ALIAS, NAME:VERSION or a file, or --fake for a stand-in")
+    if given["timeout"] <= 0:
+        raise InputError("--timeout is longer than 0s")
     known = {field.name for field in fields(serving.Options)}
     chosen = {name: value for name, value in given.items() if name in known}
     chosen |= {f"{name}_ns": given[name] for name in ("timeout", "drain", "batch_wait")}

@@ -26,6 +26,7 @@ from harness.errors import InputError
 from harness.serving.bodies import dumps
 from harness.serving.logs import LineLog
 
+FORMAT: Final = "%(levelname)s %(message)s"
 BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 1.0
@@ -112,7 +113,7 @@ def run(make: Callable[[], Running], place: Place, drain_ns: int, say: Callable[
     """
     listening = bound(place)
     quick = importlib.util.find_spec("uvloop") is not None
-    quiet_about_bad_requests()
+    start_logging()
     sys.setswitchinterval(SWITCH_S)
 
     async def main() -> None:
@@ -198,6 +199,13 @@ class Plain:
 
     def drain(self) -> None:
         """Nothing: what is in flight is finished all the same."""
+
+
+def start_logging() -> None:
+    """What a server has to say goes to standard error, warnings of Python's too."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=FORMAT)
+    logging.captureWarnings(capture=True)
+    quiet_about_bad_requests()
 
 
 def quiet_about_bad_requests() -> None:

@@ -1,6 +1,7 @@
 """The application: a model behind three protocols on one port, its health, its metrics and its logs."""
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,6 +26,8 @@ from harness.serving.protocols import Asked, Spoken
 from harness.serving.protocols.mlflow import MLflow, mlflow_version
 from harness.serving.protocols.plain import Plain
 from harness.serving.protocols.v2 import BINARY, V2, metadata, outputs_of
+
+log = logging.getLogger("harness.serving")
 
 ID: Final = "X-Request-Id"
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -105,6 +108,8 @@ class ModelServer:
         if wanted.service_log:
             self.service = LineLog(wanted.service_log, "service-log", lost)
         self.labels = Labels(self.served, self.predictions, self.metrics)
+        for note in self.served.notes:
+            log.warning("%s", note)
         self.batcher = Batcher(
             self.answerer.answer, wanted.limits, together=self.answerer.together, observe=self.metrics.batch
         )

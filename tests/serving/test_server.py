@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.clock import wall_ns
 from harness.domain.model import Task
 from harness.domain.units import MILLISECOND, SECOND
+from harness.errors import InputError
 from harness.exporters.promql import DURATION, LABELS, REQUESTS
 from harness.serving.answering import Served
 from harness.serving.batching import Limits
@@ -340,6 +341,12 @@ async def test_the_service_log_tells_when_a_request_was_served(tmp_path: Path) -
         assert free_ns <= each["start_ns"] < each["end_ns"] < wall_ns()
         free_ns = each["end_ns"]
     assert gate.asked == [1] * 20
+
+
+async def test_a_log_that_cannot_be_written_is_told_before_anything_is_served() -> None:
+    with pytest.raises(InputError, match=r"--access-log /proc/nope/a: cannot be written"):
+        async with running(CHURN, Settings(access_log="/proc/nope/a")):
+            pass
 
 
 async def test_lines_beyond_what_may_wait_are_lost_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
