@@ -203,6 +203,8 @@ def _converted(option: click.Option, raw: Any, folder: Path | None) -> Any:
         if folder is not None and not isinstance(raw, bool):
             raise ValueError(f"{raw!r} is not true or false")
         return _by_click(click.BOOL, option, raw)
+    if isinstance(raw, list) and (option.metavar or "").endswith(",…") and all(isinstance(each, str) for each in raw):
+        raw = ",".join(raw)
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise ValueError(  # noqa: TRY004 - of a file, as the others are
             f"{raw!r} is no text and no number"
