@@ -102,7 +102,7 @@ class FastClient:
                     ssl=address.tls,
                     server_hostname=address.name if address.tls else None,
                 )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, a request waits for this connection and must not hang
             self.counts["failed"] += 1
             if self._waiting:
                 exchange = self._waiting.popleft()
