@@ -152,7 +152,7 @@ class Scope:
     mirrored: bool = False
     """Whether requests are copied, so that the answers of both arms to the same request are known."""
     staged: bool = False
-    """Whether the candidate stands a load test in staging first."""
+    """Whether the candidate stands a load test first, in staging or as a stage of its own."""
     streamed: bool = False
     """Of a load test: whether answers come in pieces, each with its time."""
 
@@ -192,9 +192,9 @@ class Scope:
         if metric.kind is Kind.STREAM:
             return f"{metric.name} is measured by a load test with --stream; it belongs to its --slo"
         if self.standing is not Standing.EXPECT:
-            return f"{metric.name} is given to the load test in staging, before the rollout; it belongs under expect"
+            return f"{metric.name} is given to the load test before the rollout; it belongs under expect"
         if not self.staged:
-            return f"{metric.name} is only given by a load test; add staging, where the candidate stands one"
+            return f"{metric.name} is only given by a load test; add load, or staging, where the candidate stands one"
         return None
 
     def _no_quality(self, metric: Metric) -> str | None:

@@ -7,7 +7,7 @@ from harness.analysis.grammar import parse
 from harness.analysis.vocabulary import Scope, Standing
 from harness.domain.analysis import AnalysisPolicy, NoData, Rule
 from harness.domain.fault import Fault
-from harness.domain.lifecycle import Aftercare, Monitor, ScriptedOrder, StagingPlan, Successor
+from harness.domain.lifecycle import Aftercare, LoadStagePlan, Monitor, ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import (
     ARMS,
     ArtifactPlan,
@@ -101,6 +101,7 @@ def rehearsal(
     faults: Sequence[Fault] = (),
     expect: Sequence[str] = (),
     staging: StagingPlan | None = None,
+    load: LoadStagePlan | None = None,
     orders: Sequence[ScriptedOrder] = (),
     successors: Sequence[Successor] = (),
     aftercare: Aftercare | None = None,
@@ -129,6 +130,7 @@ def rehearsal(
         faults: what goes wrong.
         expect: what must be true of the run for it to pass: ``outcome == rolled_back``.
         staging: what the candidate must stand before production.
+        load: the load test that it must stand after that.
         orders: what people say.
         successors: newer candidates.
         aftercare: what happens after a promotion.
@@ -163,6 +165,7 @@ def rehearsal(
         path="",
         text="",
         staging=staging,
+        load=load,
         orders=tuple(sorted(orders, key=lambda order: order.at_ns)),
         successors=tuple(sorted(successors, key=lambda newer: newer.at_ns)),
         aftercare=aftercare,

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.app.installed import lacking, planned
+from harness.app.loadtold import asked, is_live
 from harness.app.lookup import Lookup
 from harness.app.scenarios import timeline
 from harness.backends.uri import FORGETFUL
 from harness.domain.fault import Fault, LabelDrift, Missing, Scale, Shift, Swap
+from harness.domain.load import OpenLoop
 from harness.domain.model import ARMS, ArtifactPlan, PredictionsPlan, RegisteredPlan, Role, TrainPlan, UriPlan
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Trace
@@ -95,6 +97,7 @@ def check_references(scenario: Scenario) -> Findings:
         found += _model(later, Role.CANDIDATE, training, held, told, *key)
         found += _stored(later, Role.CANDIDATE, lookup, held, told, *key)
     found += _retraining(scenario, training, told)
+    found += _load(scenario, told)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
     notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
@@ -151,6 +154,30 @@ def _classes(scenario: Scenario, held: "Rows", told: _Told) -> None:
     for number, kind in enumerate(scenario.traffic.classes):
         with told.at("traffic", "classes", number, "rows"):
             rows_of(kind, held.rows)
+
+
+def _load(scenario: Scenario, told: _Told) -> Iterator[str]:
+    """The load test: its recording, what it sends to a live endpoint, and that somebody must consent to it."""
+    plan = scenario.load
+    if plan is None:
+        return
+    from harness import arrivals
+    from harness.load import consent, payloads
+
+    if isinstance(plan.pace, OpenLoop):
+        with told.at("load", "arrivals"):
+            arrivals.of(plan.pace.traffic)  # a recording that cannot be used is told here
+    if told.problems:
+        return
+    if plan.payload:
+        with told.at("load", "payload"):
+            payloads.read(plan.payload, plan.speech)
+    if is_live(scenario) and plan.url:
+        try:
+            consent.check_target(plan.url)
+        except InputError as error:  # a setting, or a flag of the run, may consent to it
+            told.notes.append(f"load.url: {error}")
+    yield f"a load test {asked(scenario, plan)}"
 
 
 def _retraining(scenario: Scenario, training: "Rows | None", told: _Told) -> Iterator[str]:

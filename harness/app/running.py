@@ -82,6 +82,12 @@ class Options:
     """Notifiers of the caller's own, instead of those that the scenario's ``notify`` names by the same word."""
     platform: Callable[[Scenario], Any] | None = None
     """Makes a `Platform` of the caller's own, with its metrics, instead of what the scenario names."""
+    yes: bool = False
+    """Those who run the live endpoint of a scenario's load test agree to it, wherever that is."""
+    allow_targets: Sequence[str] = ()
+    """Live endpoints that need no such consent: HOST, HOST:PORT, *.DOMAIN."""
+    max_rate: str | None = None
+    """The highest rate at one that is not on this machine, such as 500/s, or none; default 100/s."""
 
 
 def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
@@ -110,6 +116,10 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         from harness.staging import Staging
 
         staging = [Staging(backend("staging", words.staging)(scenario, scenario.staging), scenario.staging)]
+    if scenario.load:
+        from harness.app.loadstage import load_stage
+
+        staging.append(load_stage(scenario, options))
     care = scenario.aftercare
     return Parts(
         staging=staging,
@@ -267,6 +277,8 @@ async def run(scenario: Scenario, options: Options = Options()) -> Any:
     The run has a loop of its own in a worker thread: virtual time cannot pass in a loop that others share. Cancelled,
     it waits until traffic is back on stable.
     """
+    from harness.app.loadstage import beside
+
     stop = Stop()
     result: list[Any] = []
 
@@ -275,27 +287,9 @@ async def run(scenario: Scenario, options: Options = Options()) -> Any:
 
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_in_thread, work, stop)
+            tasks.start_soon(beside, work, stop)
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
     return result[0]
-
-
-async def _in_thread(work: Callable[[], None], stop: Stop) -> None:
-    async def waiting(done: anyio.Event) -> None:
-        try:
-            await done.wait()
-        except anyio.get_cancelled_exc_class():
-            stop("a cancellation")
-            raise
-
-    async with anyio.create_task_group() as tasks:
-        done = anyio.Event()
-        tasks.start_soon(waiting, done)
-        with anyio.CancelScope(shield=True):
-            try:
-                await anyio.to_thread.run_sync(work)
-            finally:
-                done.set()

@@ -1,10 +1,13 @@
 """Scenario files: read, and foreseen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.app.installed import catalog, planned
+from harness.app.loadtold import load_tests
+from harness.domain.model import Role
 from harness.domain.scenario import Scenario
 
 
@@ -44,8 +47,11 @@ def timeline(scenario: Scenario) -> Any:
     from harness.strategies.plan import timeline as foresee
 
     curve = arrivals.of(scenario.traffic).curve
-    return foresee(
+    laws = {role: moments(service.service_time)[0] for role, service in scenario.service.items()}
+    foreseen = foresee(
         planned(scenario),
         lambda start, stop: float(curve.expected(stop) - curve.expected(start)),
-        {role: moments(service.service_time)[0] for role, service in scenario.service.items()},
+        laws,
     )
+    first = tuple(load_tests(scenario, laws[Role.CANDIDATE]))
+    return replace(foreseen, remarks=(*first, *foreseen.remarks)) if first else foreseen

@@ -29,6 +29,11 @@ Examples:
 @options.retention_flags
 @click.option("--live/--no-live", default=None, help="The live view (default: where standard error is a terminal).")
 @click.option("--no-cache", is_flag=True, help="Train anew, even what an earlier run has trained.")
+@click.option("--yes", is_flag=True, help="Those who run the live endpoint of a load test (load.url) agree to it.")
+@click.option("--allow-targets", metavar="HOST,…", help="Live endpoints that need no --yes; for a file of settings.")
+@click.option(
+    "--max-rate", metavar="RATE", help="Ceiling for live endpoints that are not on loopback (default: 100/s)."
+)
 @click.option(
     "--window", metavar="DURATION", help="Cut the simulator's windows at least this often; changes no result."
 )
@@ -53,6 +58,9 @@ def run(
     live: bool | None,
     no_cache: bool,
     window: str | None,
+    yes: bool,
+    allow_targets: str | None,
+    max_rate: str | None,
 ) -> int:
     """Run scenarios and say whether each went as expected.
 
@@ -74,7 +82,14 @@ def run(
     except ScenarioError as error:
         ci.annotate(ci.wrong_files(error.problems))
         raise
-    how = app.Options(reports=reports, window_ns=_window_ns(window), cache=not no_cache)
+    how = app.Options(
+        reports=reports,
+        window_ns=_window_ns(window),
+        cache=not no_cache,
+        yes=yes,
+        allow_targets=tuple(host.strip() for host in (allow_targets or "").split(",") if host.strip()),
+        max_rate=max_rate,
+    )
     show = False if quiet else live
     tasks = [Task(scenario, replace(how), show, quiet, no_color) for scenario in scenarios]
     done = rehearse_all(tasks, workers)

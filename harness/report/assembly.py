@@ -114,6 +114,7 @@ class _Assembly:
             because=self.because,
             rollouts=tuple(seen.course.passages),
             checks=tuple(seen.course.checks),
+            load_tests=tuple(seen.course.load_tests),
             approvals=tuple(seen.course.approvals),
             trials=tuple(seen.course.trials),
             alarms=tuple(seen.course.alarms),

@@ -8,6 +8,7 @@ from harness.domain.rollout import Outcome
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
 from harness.report.lifecycle import Answer, Approval, Passage
+from harness.report.loaded import load_tests
 from harness.report.result import Result
 from harness.report.trials import trials
 
@@ -31,6 +32,7 @@ def first(result: Result) -> list[Chapter]:
         _rollouts(result),
         _alarms(result),
         _retrainings(result),
+        load_tests(result),
         *trials(result),
         _shadow(result),
         _approvals(result),

@@ -9,7 +9,7 @@ from harness.report import compare_arms as arms
 from harness.report import json, plots, sketch
 from harness.report import text as words
 from harness.report.chapters import ANSWERS
-from harness.report.lifecycle import Approval, Check, Passage, Trial, TrialLook
+from harness.report.lifecycle import Approval, Check, LoadTest, Passage, Trial, TrialLook
 from harness.report.plot import Plot
 from harness.report.result import Expectation, Gate, Result, RuleTally
 from harness.report.sections import NONE, Row, Section, difference
@@ -44,6 +44,7 @@ def compare(a: Result, b: Result) -> Comparison:
         ),
         Section("A/B test", list(_trial(a, b)), "At the last look."),
         Section("Approvals and orders", _both(a.approvals, b.approvals, lambda each: each.what, _approval)),
+        Section("Load tests", _both(a.load_tests, b.load_tests, lambda each: each.stage, _load_test)),
         Section("Checks", _both(a.checks, b.checks, lambda each: each.text, _gate)),
         *arms.sections(a, b),
         Section("What was run", list(_run(a, b))),
@@ -154,6 +155,13 @@ def _trial(a: Result, b: Result) -> Iterator[Row]:
 
 def _gate(gate: Gate | Check) -> str:
     return f"{'✓' if gate.passed else '✗'} {words.figure(gate.name, gate.value)}"
+
+
+def _load_test(test: LoadTest) -> str:
+    met = " ".join(f"{'✓' if each.passed else '✗'} {each.text}" for each in test.slos)
+    return (
+        f"grade {test.grade or NONE} at {test.asked}, p99 {words.figure('p99', test.figures.get('p99'))} {met}".rstrip()
+    )
 
 
 def _tally(tally: RuleTally) -> str:

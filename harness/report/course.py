@@ -9,8 +9,19 @@ from harness.domain.event import Event
 from harness.domain.model import Role
 from harness.domain.rollout import Outcome
 from harness.domain.units import SECOND, WHOLE
-from harness.report.lifecycle import Alarm, Answer, Approval, Check, Passage, Retraining, Trial, TrialLook, Undelivered
-from harness.report.numbers import figure
+from harness.report.lifecycle import (
+    Alarm,
+    Answer,
+    Approval,
+    Check,
+    LoadTest,
+    Passage,
+    Retraining,
+    Trial,
+    TrialLook,
+    Undelivered,
+)
+from harness.report.numbers import figure, kept
 
 ANSWERS = frozenset(Answer)
 UNSAFE = frozenset({Outcome.FAILED, Outcome.ERROR})
@@ -24,6 +35,7 @@ class Course:
     traffic_ns: int | None = None
     passages: list[Passage] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    load_tests: list[LoadTest] = field(default_factory=list)
     approvals: list[Approval] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
@@ -122,6 +134,41 @@ class Course:
     def _(self, event: vocabulary.Checked) -> None:
         asked = (event.name, event.text, event.passed, figure(event.value), event.bound)
         self.checks.append(Check(self._at_s(event), self.number, *asked, event.detail.removeprefix("gate ")))
+
+    @_take.register
+    def _(self, event: vocabulary.LoadTested) -> None:
+        self.load_tests.append(
+            LoadTest(
+                at_s=self._at_s(event),
+                rollout=self.number,
+                stage=event.stage,
+                mode="open" if event.users is None else "closed",
+                arrivals=event.arrivals,
+                rate_per_s=figure(event.rate_per_s),
+                achieved_rate=figure(event.achieved_rate),
+                users=event.users,
+                think_s=event.think_ns / SECOND,
+                duration_s=event.duration_ns / SECOND,
+                warmup_s=event.warmup_ns / SECOND,
+                sent=event.sent,
+                not_sent=event.not_sent,
+                failed=event.failed,
+                in_flight=event.in_flight,
+                errors=dict(event.errors),
+                figures=kept(event.figures),
+                service=kept(event.service),
+                lag=kept(event.lag),
+                intervals={
+                    name: (figure(low) or 0.0, figure(high) or 0.0) for name, (low, high) in event.intervals.items()
+                },
+                grade=event.grade,
+                min_grade=event.min_grade,
+                slos=tuple(event.slos),
+                spoiled=event.spoiled,
+                notes=tuple(event.notes),
+                url=event.url,
+            )
+        )
 
     @_take.register
     def _(self, event: vocabulary.Awaited) -> None:

@@ -333,10 +333,15 @@ def _(event: vocabulary.StagingAsked) -> str:
 
 @tell.register
 def _(event: vocabulary.LoadTested) -> str:
-    answered = event.sent - event.failed
+    answered = event.sent - event.failed - event.in_flight
+    asked = f"at {event.rate_per_s:.4g}/s" if event.rate_per_s is not None else f"by {event.users} users"
+    where = "load test in staging" if event.stage == "staging" else "load test"
+    missed = ", ".join(slo.text for slo in event.slos if not slo.passed)
     return (
-        f"load test in staging at {event.rate_per_s:g}/s for {duration_text(event.duration_ns)}: "
+        f"{where} {asked} for {duration_text(event.duration_ns)}: "
         f"grade {event.grade or 'none'}, {answered} of {event.sent} requests answered well"
+        + (f"; not met: {missed}" if missed else "")
+        + (f"; not to be trusted: {event.spoiled}" if event.spoiled else "")
     )
 
 

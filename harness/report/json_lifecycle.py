@@ -3,10 +3,11 @@
 from typing import Any
 
 from harness.domain.model import Role
+from harness.report import loaded
 from harness.report.lifecycle import Trial
 from harness.report.result import Result
 
-LISTS = ("checks", "approvals", "classes", "rollouts", "alarms", "retrainings")
+LISTS = ("checks", "load_tests", "approvals", "classes", "rollouts", "alarms", "retrainings")
 
 
 def plain(result: Result) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def plain(result: Result) -> dict[str, Any]:
             }
             for check in result.checks
         ],
+        "load_tests": [loaded.as_json(each) for each in result.load_tests],
         "approvals": [
             {
                 "what": each.what,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.domain.load import SloVerdict
 from harness.domain.model import Role
 from harness.domain.rollout import Finding, Outcome
+from harness.report import text as words
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,59 @@ class Check:
     value: float | None
     bound: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTest:
+    """A load test that the candidate stood before it met users."""
+
+    at_s: float
+    """When it was over."""
+    rollout: int
+    """Number of the rollout it was made in; 0: before the first."""
+    stage: str
+    """staging, or load."""
+    mode: str
+    """open, or closed."""
+    arrivals: str
+    rate_per_s: float | None
+    """Asked for; None: of a closed loop."""
+    achieved_rate: float | None
+    users: int | None
+    think_s: float
+    duration_s: float
+    warmup_s: float
+    sent: int
+    not_sent: int
+    failed: int
+    in_flight: int
+    errors: Mapping[str, int]
+    figures: Mapping[str, float | None]
+    """Latencies in seconds, rates and shares, by metric name."""
+    service: Mapping[str, float | None]
+    lag: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float]]
+    grade: str | None
+    min_grade: str | None
+    slos: tuple[SloVerdict, ...]
+    spoiled: str
+    notes: tuple[str, ...]
+    url: str
+    """Empty: the candidate's simulated servers."""
+
+    @property
+    def asked(self) -> str:
+        """What it asked, in words."""
+        if self.rate_per_s is None:
+            think = f", thinking {words.span(self.think_s)}" if self.think_s else ""
+            return f"{words.plural(self.users or 0, 'user')}{think}"
+        spread = "" if self.arrivals == "constant" else f" {self.arrivals}"
+        return f"{words.figure('rate', self.rate_per_s)}{spread}"
+
+    @property
+    def succeeded(self) -> int:
+        """Requests that were answered well."""
+        return self.sent - self.failed - self.in_flight
 
 
 class Answer(StrEnum):

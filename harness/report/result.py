@@ -9,7 +9,7 @@ from harness.domain.analysis import Verdict
 from harness.domain.event import ArmTotals
 from harness.domain.model import Role
 from harness.domain.scenario import Scenario
-from harness.report.lifecycle import Alarm, Approval, Check, Passage, Retraining, Trial, Undelivered
+from harness.report.lifecycle import Alarm, Approval, Check, LoadTest, Passage, Retraining, Trial, Undelivered
 
 UNFINISHED = "unfinished"
 """Stands where an outcome would, for a log that stops before its run ended."""
@@ -282,6 +282,7 @@ class Result:
     rollouts: tuple[Passage, ...]
     """In their order; empty where no traffic began."""
     checks: tuple[Check, ...]
+    load_tests: tuple[LoadTest, ...]
     approvals: tuple[Approval, ...]
     trials: tuple[Trial, ...]
     """A/B tests, in their order."""

@@ -47,7 +47,9 @@ class Context:
     mirrored: bool = False
     """Whether requests are copied to the candidate."""
     staged: bool = False
-    """Whether the candidate stands in staging first, where a load test gives it a grade."""
+    """Whether the candidate stands a load test first, in staging or as a stage of its own, which gives it a grade."""
+    real: bool = False
+    """Whether time is real."""
     walks: bool = False
     """Whether rows are in order of time, and labels come."""
     headers: frozenset[str] = frozenset()
@@ -82,7 +84,8 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
         replicas={role: _replicas(root, role) for role in ARMS},
         keepers={kind: _word(_at(root, "backends", kind)) for kind in ("registry", "tracker")},
         mirrored=_mirrored(_at(root, "rollout")),
-        staged=_given(_at(root, "staging")),
+        staged=_given(_at(root, "staging")) or _given(_at(root, "load")),
+        real=_word(_at(root, "clock")) == "real",
         walks=_given(_at(data, "walk")) and _given(_at(root, "labels")),
         headers=_headers(root),
         quality_rule=next(_quality_rules(root), ""),

@@ -55,6 +55,7 @@ from harness.scenario.environment import (
 from harness.scenario.files import PICKLES
 from harness.scenario.inputs import given
 from harness.scenario.lifecycle import StagingInput, SuccessorInput
+from harness.scenario.loadstages import load_of
 from harness.scenario.models import DataInput, ModelInput, SourceInput
 from harness.scenario.policies import aftercare_of, rollout_of
 
@@ -97,6 +98,7 @@ def scenario_of(
         text=text,
         overrides=overrides,
         staging=_staging(document.staging, told.staging) if document.staging else None,
+        load=load_of(document.load) if document.load else None,
         orders=tuple(ScriptedOrder(said.at, Order(said.decision), said.by) for said in document.approvals),
         successors=tuple(
             _successor(number, successor, texts)
@@ -180,10 +182,10 @@ def _service_time(time: ServiceTimeInput) -> ServiceTime:
         return Lognormal(time.lognormal.median / SECOND, time.lognormal.p99 / SECOND)
     if time.exponential is not None:
         return Exponential(time.exponential.mean / SECOND)
-    return Fixed(given(time.constant) / SECOND)
-
     if time.profile is not None:
         return time.profile
+    return Fixed(given(time.constant) / SECOND)
+
 
 def _traffic(traffic: TrafficInput) -> Traffic:
     names = [kind.name for kind in traffic.classes]

@@ -10,6 +10,7 @@ from harness.scenario.context import Context
 from harness.scenario.environment import FaultInput, LabelsInput, ServiceInput, TrafficInput
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
 from harness.scenario.lifecycle import ApprovalInput, MonitoringInput, StagingInput, SuccessorInput, rising
+from harness.scenario.loadtest import LoadInput
 from harness.scenario.models import ModelInput
 from harness.scenario.quantities import HorizonDuration, Seed
 from harness.scenario.rollouts import RolloutInput, no_repeats
@@ -65,6 +66,11 @@ class Document(Input):
     )
     staging: StagingInput | None = Field(
         None, description="What the candidate must stand in staging first; without it, it goes to production at once."
+    )
+    load: LoadInput | None = Field(
+        None,
+        description="A load test that the candidate must stand before the rollout; without it, none but staging's.",
+        examples=[{"rate": "200/s", "slo": ["p99 < 250ms"]}],
     )
     approvals: Annotated[list[ApprovalInput], AfterValidator(rising)] = Field(
         [], description="What people say in this rehearsal.", examples=[[{"at": "20m", "decision": "approve"}]]

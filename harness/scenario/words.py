@@ -168,6 +168,7 @@ def _rule(standing: Standing, *, labelled: bool = False) -> tuple[PlainValidator
         Standing.GATES: ["f1 >= 0.55", "accuracy >= stable - 1%"],
         Standing.ANALYSIS: ["error_rate <= stable + 2%", "p95 <= stable * 1.5"],
         Standing.EXPECT: ["outcome == rolled_back", "detected_after < 45m"],
+        Standing.LOAD: ["p99 < 250ms", "error_rate < 0.1%"],
     }[standing]
 
     def read(value: Any, info: ValidationInfo) -> Rule:
@@ -186,6 +187,7 @@ def _rule(standing: Standing, *, labelled: bool = False) -> tuple[PlainValidator
 Gate = Annotated[Rule, *_rule(Standing.GATES)]
 AnalysisRule = Annotated[Rule, *_rule(Standing.ANALYSIS)]
 Expectation = Annotated[Rule, *_rule(Standing.EXPECT)]
+Objective = Annotated[Rule, *_rule(Standing.LOAD)]
 Criterion = Annotated[Rule, *_rule(Standing.ANALYSIS, labelled=True)]
 """What an approval asks: quality as a gate would, the rest as a look would."""
 
@@ -217,28 +219,26 @@ def _file(*endings: str) -> Callable[[Any, ValidationInfo], str]:
         path = resolved(value, context_in(info).folder)
         if not value.lower().endswith(endings):
             raise WrongValueError(f"this file ends in {' or '.join(endings)}")
-        if not _exists(path):
+        if not is_file(path):
             raise WrongValueError("no such file; paths are relative to the scenario file")
         return path
 
     return read
 
 
-def _trace_file(value: Any, info: ValidationInfo) -> str:
-    """A recording may have any name: logs do."""
 _profile_file: Final = _file(".yaml", ".yml", ".json")
 
 
+def _trace_file(value: Any, info: ValidationInfo) -> str:
+    """A recording may have any name: logs do."""
     if not isinstance(value, str) or not value.strip():
         raise WrongValueError("this is the path of a recording: a CSV, a web log, JSON lines")
     path = resolved(value, context_in(info).folder)
-    if not _exists(path):
+    if not is_file(path):
         raise WrongValueError("no such file; paths are relative to the scenario file")
     return path
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
 def _profile(value: Any, info: ValidationInfo) -> Profile:
     """A file of service times, read at once: it is small, and what is wrong in it is wrong in the scenario."""
     path = _profile_file(value, info)
@@ -248,11 +248,14 @@ def _profile(value: Any, info: ValidationInfo) -> Profile:
         raise WrongValueError(str(error)) from None
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
         raise WrongValueError("true or false")
     return value
 
 
-def _exists(path: str) -> bool:
+def is_file(path: str) -> bool:
+    """Whether there is a file of that name."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):  # a name that is too long, or has a null in it
@@ -273,10 +276,10 @@ _PATH_SCHEMA: Final = WithJsonSchema({"type": "string", "minLength": 1})
 DataFile = Annotated[str, PlainValidator(_file(*TABLES)), AfterValidator(_data_file), _PATH_SCHEMA]
 SchemaFile = Annotated[str, PlainValidator(_file(".yaml", ".yml", ".json")), _PATH_SCHEMA]
 TraceFile = Annotated[str, PlainValidator(_trace_file), _PATH_SCHEMA]
+ProfileFile = Annotated[Profile, PlainValidator(_profile), _PATH_SCHEMA]
 Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"})]
 
 
-ProfileFile = Annotated[Profile, PlainValidator(_profile), _PATH_SCHEMA]
 _model_file: Final = _file(".skops", *PICKLES)
 
 

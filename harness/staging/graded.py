@@ -12,7 +12,7 @@ from harness.stats.grade import conditions, rung_of
 Figures = Mapping[str, float | None]
 
 
-def graded(figures: Figures, given: str | None, least: str, sent: int, failed: int) -> list[Finding]:
+def graded(figures: Figures, given: str | None, least: str, sent: int, failed: int, where: str = "") -> list[Finding]:
     """One finding for each condition of the least grade that will do.
 
     Args:
@@ -21,6 +21,7 @@ def graded(figures: Figures, given: str | None, least: str, sent: int, failed: i
         least: the worst that will do.
         sent: requests.
         failed: those of them that failed.
+        where: stands before each text, where there is more than one load test.
     """
     rung = rung_of(least)
     if rung is None:
@@ -34,7 +35,7 @@ def graded(figures: Figures, given: str | None, least: str, sent: int, failed: i
             detail = f"{condition.metric} is {figure_text(condition.metric, condition.value)}"
         if not condition.met:
             detail = f"the load test has grade {given or 'none'}, and {least} is wanted: {detail}, not {bound}"
-        text = f"grade {least}: {condition.metric} {bound}"
+        text = f"{where}grade {least}: {condition.metric} {bound}"
         found.append(Finding(condition.metric, text, condition.met, condition.value, bound, detail))
     return found
 
