@@ -14,6 +14,10 @@
       cell.append(` ${name} `);
       return cell.appendChild(document.createElement("b"));
     });
+    const tell = (place) => {
+      head.textContent = chart.labels[place] + ":";
+      cells.forEach((cell, i) => (cell.textContent = chart.cells[i][place]));
+    };
     const point = (event) => {
       const box = svg.getBoundingClientRect();
       const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
@@ -24,8 +28,7 @@
       cursor.setAttribute("x1", chart.x[best]);
       cursor.setAttribute("x2", chart.x[best]);
       cursor.setAttribute("visibility", "visible");
-      head.textContent = chart.labels[best] + ":";
-      cells.forEach((cell, i) => (cell.textContent = chart.cells[i][best]));
+      tell(best);
       figure.classList.add("pointed");
     };
     const leave = () => {
@@ -33,6 +36,9 @@
       figure.classList.remove("pointed");
     };
     if (chart.x.length) {
+      // The longest is written at once, unseen, so that there is room for every other.
+      const length = (place) => chart.labels[place].length + chart.cells.reduce((sum, cell) => sum + cell[place].length, 0);
+      tell(chart.x.reduce((most, _, place) => (length(place) > length(most) ? place : most), 0));
       svg.addEventListener("pointermove", point);
       svg.addEventListener("pointerdown", point);
       svg.addEventListener("pointerleave", leave);
