@@ -30,7 +30,7 @@ KEYS = [
     "candidate_requests", "candidate_share_max",
     "bad_responses", "failed_requests", "users_exposed", "users_harmed",
     "expectations", "gates", "analysis", "inputs",
-    "checks", "approvals", "experiment", "classes", "rollouts", "alarms", "retrainings",
+    "checks", "load_tests", "approvals", "experiment", "classes", "rollouts", "alarms", "retrainings",
     "event_log", "event_digest", "report",
 ]
 # fmt: on
