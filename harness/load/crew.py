@@ -57,28 +57,32 @@ class LocalCrew:
         # A fresh interpreter each: forking one that holds threads is not safe.
         context = multiprocessing.get_context("spawn")
         channels: list[Connection[Any, Any]] = []
+        orders: list[Connection[Any, Any]] = []
         processes = []
         try:
             for number in range(workers):
-                ours, theirs = context.Pipe()
+                ours, mouth = context.Pipe(duplex=False)
+                ear, order = context.Pipe(duplex=False)
                 process = context.Process(
                     target=work,
-                    args=(plan, Share(number, workers), theirs),
+                    args=(plan, Share(number, workers), ear, mouth),
                     name=f"generator-{number + 1}",
                     daemon=True,
                 )
                 process.start()
-                theirs.close()
+                ear.close()
+                mouth.close()
                 channels.append(ours)
+                orders.append(order)
                 processes.append(process)
             self._get_ready(channels, processes)
             start_ns = clock.monotonic_ns() + LEAD_NS
-            for channel in channels:
-                channel.send(start_ns)
+            for order in orders:
+                order.send(start_ns)
             began()
-            return Record.merge(self._follow(channels, processes, tell, stopped))
+            return Record.merge(self._follow(channels, orders, processes, tell, stopped))
         finally:
-            for channel in channels:
+            for channel in (*channels, *orders):
                 channel.close()  # those that still run find out, and stop
             for process in processes:
                 process.join(END_S)
@@ -99,7 +103,12 @@ class LocalCrew:
                 raise BackendError(f"generator {number + 1} told {told!r} before it was ready")
 
     def _follow(
-        self, channels: list["Connection[Any, Any]"], processes: list[Any], tell: Tell, stopped: Callable[[], bool]
+        self,
+        channels: list["Connection[Any, Any]"],
+        orders: list["Connection[Any, Any]"],
+        processes: list[Any],
+        tell: Tell,
+        stopped: Callable[[], bool],
     ) -> list[Record]:
         records: dict[int, Record] = {}
         numbers = {channel: number for number, channel in enumerate(channels)}
@@ -116,16 +125,16 @@ class LocalCrew:
                     open_ones.remove(channel)
             if stopped() and not asked:
                 asked = True
-                for channel in open_ones:
+                for order in orders:
                     with suppress(OSError):  # it has just ended; its record is on the way
-                        channel.send(STOP)
+                        order.send(STOP)
         return [records[number] for number in sorted(records)]
 
     @staticmethod
     def _receive(channel: "Connection[Any, Any]", number: int, processes: list[Any]) -> Any:
         try:
             told = channel.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             processes[number].join(END_S)
             code = processes[number].exitcode
             raise BackendError(

@@ -1,4 +1,4 @@
-"""A generator in a process of its own: what it is told and what it tells, over a pipe.
+"""A generator in a process of its own: what it is told and what it tells, over a pipe each way.
 
 It loads all that it needs, says that it is ready, and begins when it is told, at one time with the others. A process
 whose parent is gone stops by itself.
@@ -44,56 +44,58 @@ def checker_of(plan: LoadPlan) -> Check | None:
     return Checker(checks, plan.speech) if checks.reads_body or checks.content_type else None
 
 
-def work(plan: LoadPlan, share: Share, channel: "Connection[Any, Any]") -> None:
+def work(plan: LoadPlan, share: Share, ear: "Connection[Any, Any]", mouth: "Connection[Any, Any]") -> None:
     """The process's whole life.
 
     Args:
         plan: the load test.
         share: which part of it.
-        channel: says when to begin (nanoseconds of the machine's clock) and when to stop; is told all that happens.
+        ear: says when to begin (nanoseconds of the machine's clock) and when to stop.
+        mouth: is told all that happens. A pipe of its own, since a loop that listens to one makes it non-blocking.
     """
     # Ctrl-C reaches every process of the terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        channel.send(clock.run_fast(_work, plan, share, channel))
+        mouth.send(clock.run_fast(_work, plan, share, ear, mouth))
     except HarnessError as error:
-        channel.send(Broken(error))
+        mouth.send(Broken(error))
     except (BrokenPipeError, EOFError):
         return  # nobody is left to be told
     finally:
-        channel.close()
+        ear.close()
+        mouth.close()
 
 
-async def _work(plan: LoadPlan, share: Share, channel: "Connection[Any, Any]") -> Record:
+async def _work(plan: LoadPlan, share: Share, ear: "Connection[Any, Any]", mouth: "Connection[Any, Any]") -> Record:
     from harness.load.address import resolve
 
     options = plan.transport
     checker = checker_of(plan)
     addresses = [await resolve(target.url, options.ca_file, insecure=options.insecure) for target in plan.targets]
-    channel.send(Ready())
-    start_ns = await asyncio.to_thread(channel.recv)
+    mouth.send(Ready())
+    start_ns = await asyncio.to_thread(ear.recv)
     stopper = Stopper()
     if start_ns == STOP:
         start_ns = clock.monotonic_ns()
         stopper()
-    with _heard(channel, stopper):
-        return await generate(plan, share, start_ns, channel.send, stopper, checker=checker, addresses=addresses)
+    with _heard(ear, stopper):
+        return await generate(plan, share, start_ns, mouth.send, stopper, checker=checker, addresses=addresses)
 
 
 @contextmanager
-def _heard(channel: "Connection[Any, Any]", stopper: Stopper) -> Iterator[None]:
+def _heard(ear: "Connection[Any, Any]", stopper: Stopper) -> Iterator[None]:
     """Whatever the parent says from now on, and its end, means to stop."""
     loop = asyncio.get_running_loop()
 
     def heard() -> None:
         with suppress(EOFError, OSError):  # the parent is gone: that too means to stop
-            channel.recv()
-        loop.remove_reader(channel.fileno())
+            ear.recv()
+        loop.remove_reader(ear.fileno())
         stopper()
 
-    loop.add_reader(channel.fileno(), heard)
+    loop.add_reader(ear.fileno(), heard)
     try:
         yield
     finally:
-        loop.remove_reader(channel.fileno())
+        loop.remove_reader(ear.fileno())

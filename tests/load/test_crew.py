@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 from dataclasses import replace
 
@@ -61,6 +62,14 @@ def test_two_processes_send_one_test_between_them():
     assert record.peak_memory > 10_000_000
 
 
+def test_a_long_test_s_record_is_larger_than_a_pipe_holds():
+    with faulty.in_thread(faulty.Server()) as port:
+        plan = plan_of(port, duration_s=12.0, pace=open_loop(120.0, Process.POISSON))
+        record = Told().run(LocalCrew(), plan, 1)
+    assert len(pickle.dumps(record)) > 65_536
+    assert len(record.intervals) == 12
+
+
 def test_stopped_both_end_and_tell_what_there_is():
     with faulty.in_thread(faulty.Server()) as port:
         record = Told(stop_after=2).run(LocalCrew(), plan_of(port, duration_s=60.0, pace=open_loop(50.0)), 2)
@@ -84,9 +93,9 @@ def test_a_host_that_is_none_is_told_before_anything_is_sent():
         Told().run(LocalCrew(), unknown, 1)
 
 
-def _dies(plan, share, channel):
-    channel.send(crews.Ready())
-    channel.recv()
+def _dies(plan, share, ear, mouth):
+    mouth.send(crews.Ready())
+    ear.recv()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
