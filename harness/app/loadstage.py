@@ -132,7 +132,7 @@ class LiveTest:
     def _tested(self, stopped: Callable[[], bool]) -> Any:
         from harness.app.loadplan import prepare
         from harness.load.crew import LocalCrew
-        from harness.staging.load import Tested
+        from harness.staging.load import Finished
 
         pace = self.plan.pace, self.plan.duration_ns, self.plan.warmup_ns
         try:
@@ -141,7 +141,7 @@ class LiveTest:
             raise InputError(f"load: {error}") from None
         crew = self.crew or LocalCrew()
         record = crew.run(plan, WORKERS, lambda *_: None, stopped, lambda: None)
-        return Tested(plan, record, plan.targets[0].name)
+        return Finished(plan, record, plan.targets[0].name)
 
 
 async def beside(work: Callable[[], None], stop: Callable[[str], object]) -> None:

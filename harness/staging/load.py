@@ -29,7 +29,7 @@ SHOWN: Final = ("p50", "p99", "max")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tested:
+class Finished:
     """A load test that came to its end: what was asked for, and what was measured."""
 
     plan: LoadPlan
@@ -44,7 +44,7 @@ class Tester(Protocol):
     realtime: bool
     """Waits for the outside world, and so cannot run on virtual time."""
 
-    async def test(self, case: Case, tell: Tell) -> Tested:
+    async def test(self, case: Case, tell: Tell) -> Finished:
         """Run it to its end; cancelled, it leaves nothing behind.
 
         Raises:
@@ -150,7 +150,7 @@ class SimulatedTest:
         """The environment waits for the outside world."""
         return self.platform.realtime
 
-    async def test(self, case: Case, tell: Tell) -> Tested:
+    async def test(self, case: Case, tell: Tell) -> Finished:
         """Bring the candidate up, ask it, and take it down again."""
         revision = case.revisions[Role.CANDIDATE]
         tell(StagingAsked, revision.name, revision.version, self.replicas)
@@ -168,7 +168,7 @@ class SimulatedTest:
             slos=self.plan.slos,
             min_grade=self.plan.min_grade,
         )
-        return Tested(plan, record_of(plan, met))
+        return Finished(plan, record_of(plan, met))
 
     async def _met(self, case: Case, tell: Tell) -> LoadResult:
         plan, met = self.plan, None
