@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from harness.domain.load import SloVerdict, TargetSeen
-from harness.domain.units import SECOND
 from harness.report import load_words as said
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
@@ -170,7 +169,8 @@ def _plan(result: LoadResult) -> Iterator[tuple[str, str]]:
         yield "target", name if len(asked.targets) == 1 else f"{name}, {words.share(part)} of the requests"
     yield "asked by", f"{asked.method}, protocol {asked.protocol}, client {asked.client}"
     yield "pace", f"{asked.mode} loop: {said.asked(result)}"
-    yield "bodies", f"{words.plural(asked.bodies, 'body').replace('bodys', 'bodies')}{_from(asked.payload)}"
+    bodies = "1 body" if asked.bodies == 1 else f"{asked.bodies:,} bodies"
+    yield "asked with", f"{bodies}: {asked.payload}" if asked.payload else bodies
     for check in asked.checks:
         yield "an answer must have", check
     for name, value in asked.limits.items():
@@ -183,16 +183,16 @@ def _plan(result: LoadResult) -> Iterator[tuple[str, str]]:
         yield "began", f"{asked.started[:19].replace('T', ' ')} UTC"
 
 
-def _from(payload: str) -> str:
-    return f" from {payload}" if payload else ""
-
-
 def _limit(name: str, value: float) -> tuple[str, str]:
-    """A limit by its name and unit."""
-    bare = name.removesuffix("_s").removesuffix("_ns").replace("_", " ")
-    if name.endswith("_ns"):
-        return f"limit: {bare}", words.span(value / SECOND)
-    return f"limit: {bare}", words.span(value) if name.endswith("_s") else words.count(value)
+    """A limit by its name, and its figure with the unit that the name tells.
+
+    >>> _limit("timeout", 10.0), _limit("max_body", 67108864), _limit("max_in_flight", 512)
+    (('limit: timeout', '10 s'), ('limit: max body', '64 MiB'), ('limit: max in flight', '512'))
+    """
+    told = f"limit: {name.removesuffix('_s').replace('_', ' ')}"
+    if name.endswith("_s") or "timeout" in name or "deadline" in name:
+        return told, words.span(value)
+    return told, f"{value / 2**20:.3g} MiB" if "body" in name else words.count(value)
 
 
 def machine(result: LoadResult) -> Chapter:

@@ -56,7 +56,7 @@ def table(histogram: Histogram) -> list[tuple[float, float]]:
     """Shares and the seconds that they do not exceed, rising: by hundredths, and finer the farther out in the tail.
 
     >>> [share for share, _ in table(Histogram.of([1000, 2000, 3000, 4000]))][-3:]
-    [0.95, 0.99, 1.0]
+    [0.98, 0.99, 1.0]
     """
     shares = np.union1d(np.linspace(0, 0.99, 100), 1 - 10 ** -np.arange(0, _decades(histogram.count), 1 / PER_DECADE))
     shares = np.append(shares, 1.0)
