@@ -61,7 +61,7 @@ def filled(template: str, *, charts: Sequence[Chart], **values: Any) -> str:
 def _load(result: LoadResult) -> dict[str, Any]:
     return {
         "badge": result.grade or ("not graded" if result.status == "done" else result.outcome_text),
-        "sentence": said.headline(result),
+        "sentence": said.headline(result, cause=False),
         "asked": said.asked(result),
         "facts": list(said.facts(result)),
         "spoiled": result.spoiled,

@@ -102,15 +102,19 @@ def _latency(result: LoadResult) -> Chart | None:
 def _rate(result: LoadResult) -> Chart:
     timeline = [each for each, _ in result.timeline]
 
-    def per_s(name: str) -> list[float]:
-        return [getattr(each.counts, name) / (each.stop_s - each.start_s or 1.0) for each in timeline]
+    def per_s(name: str) -> list[float | None]:
+        """Of a log that was cut off, nobody counted the warm-up's."""
+        return [
+            None if warmup and not result.series else getattr(each.counts, name) / (each.stop_s - each.start_s or 1.0)
+            for each, warmup in result.timeline
+        ]
 
     lines = [Line("due", "due", per_s("scheduled")), Line("answered well", "reached", per_s("succeeded"))]
     if result.asked.mode == "open" and result.asked.planned:
         times, rates = zip(*result.asked.planned, strict=True)
         planned = np.interp([_middle(each) for each in timeline], times, rates).tolist()
         lines.insert(0, Line("asked for", "asked", planned))
-    high = max(value for line in lines for value in line.values if value is not None)
+    high = max((value for line in lines for value in line.values if value is not None), default=0.0)
     axis = chart.linear(0.0, max(high, 1.0) * 1.1, _number)
     summary = f"{said.rate(result.achieved_rate)} answered well"
     if result.asked_rate is not None:

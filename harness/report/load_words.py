@@ -101,14 +101,20 @@ def asked(result: LoadResult) -> str:
     return f"{pace}, for {span}{warmup}{rules}"
 
 
-def headline(result: LoadResult) -> str:
-    """The sentence that tells a reader what to think of it."""
+def headline(result: LoadResult, *, cause: bool = True) -> str:
+    """The sentence that tells a reader what to think of it.
+
+    Args:
+        result: the test.
+        cause: say why figures are spoiled, where they are; a page says it in a box of its own.
+    """
     said = []
     if result.status != "done":
         planned = words.span(result.asked.duration_ns / SECOND)
         said.append(f"{ENDS[result.status]} after {words.span(result.elapsed_s)} of {planned}.")
     if result.spoiled:
-        said.append(f"Not graded, for the figures cannot be trusted: {_sentence(result.spoiled)}")
+        why = f": {_sentence(result.spoiled)}" if cause else "."
+        said.append(f"Not graded, for the figures cannot be trusted{why}")
     elif result.grade:
         missed = result.missed
         short = f" ({missed.grade} asks for more: {condition(missed.conditions[0])})" if missed else ""
