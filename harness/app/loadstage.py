@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from harness.app.loadtold import is_live, replicas_of
 from harness.domain.lifecycle import LoadStagePlan, StagingPlan
@@ -58,14 +59,13 @@ def _simulated(scenario: Scenario, plan: LoadStagePlan) -> Any:
 # --- a live endpoint --------------------------------------------------------------------------------------------------
 
 
-def live_test(scenario: Scenario, plan: LoadStagePlan, options: Any, crew: Any = None) -> "LiveTest":
+def live_test(scenario: Scenario, plan: LoadStagePlan, options: Any) -> "LiveTest":
     """The test of a live endpoint, once it may be asked.
 
     Args:
         scenario: for its seed.
         plan: of the stage; it has a URL.
-        options: of the run; what they consent to.
-        crew: generators of the caller's own; default: processes on this machine.
+        options: of the run; what they consent to, and the crew.
 
     Raises:
         InputError: the endpoint is neither on this machine nor consented to; says how to.
@@ -88,7 +88,7 @@ def live_test(scenario: Scenario, plan: LoadStagePlan, options: Any, crew: Any =
         allow_targets=tuple(options.allow_targets),
         max_rate=options.max_rate,
     )
-    return LiveTest(wanted, plan, crew)
+    return LiveTest(wanted, plan, options.crew)
 
 
 class LiveTest:
@@ -162,3 +162,4 @@ async def beside(work: Callable[[], None], stop: Callable[[str], object]) -> Non
                 await anyio.to_thread.run_sync(work)
             finally:
                 done.set()
+    await anyio.lowlevel.checkpoint_if_cancelled()  # what came of it after all is nobody's any more

@@ -88,6 +88,8 @@ class Options:
     """Live endpoints that need no such consent: HOST, HOST:PORT, *.DOMAIN."""
     max_rate: str | None = None
     """The highest rate at one that is not on this machine, such as 500/s, or none; default 100/s."""
+    crew: Any = None
+    """Generators of the caller's own for a live load test, instead of processes on this machine."""
 
 
 def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
