@@ -1,6 +1,6 @@
 """A load test and a capacity search in words: the sentence that a report begins with, and the figures below it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from harness.domain.load import Spread
@@ -175,8 +175,8 @@ def _kinds(result: LoadResult) -> str:
     return ", ".join([*failed, *unsent])
 
 
-def _by_number(kinds: object) -> list[tuple[str, int]]:
-    return sorted(dict(kinds).items(), key=lambda each: (-each[1], each[0]))  # type: ignore[call-overload]
+def _by_number(kinds: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(kinds.items(), key=lambda each: (-each[1], each[0]))
 
 
 def spreads(result: LoadResult) -> dict[str, Spread]:
