@@ -191,9 +191,10 @@ class Search:
         return low, None
 
     def _holds(self, group: Sequence[Tried]) -> bool:
-        """Whether the trials of a rate, taken together, met every objective."""
-        if 2 * sum(tried.unstable for tried in group) > len(group):
-            return False
+        """Whether most trials of a rate met every objective; where as many did as did not, all of them together."""
+        held = sum(tried.holds for tried in group)
+        if 2 * held != len(group):
+            return 2 * held > len(group)
         return all(pooled(group, number) < aim.target for number, aim in enumerate(self.aims))
 
     def _ceiling(self) -> float:
@@ -260,11 +261,19 @@ class Search:
         above = any(self._holds(group) for rate, group in groups.items() if rate > high * 1.05)
         return high if above and len(groups[high]) < AGAIN else None
 
+    def _beyond(self, rate: float) -> float | None:
+        """An end of the bracket that the crossing lies well beyond: what failed or held there may have been chance."""
+        low, high = self._ends()
+        ends = [end for end, off in ((low, -1), (high, 1)) if end is not None and (rate / end - 1) * off > 0.1]
+        return next((end for end in ends if len(self._groups()[end]) < AGAIN), None)
+
     def _gather(self) -> Trial | None:
         """The bracket is narrow: gather trials around the crossing."""
         known = self._crossing()
         if known is None:
             raise RuntimeError("trials that held and trials that failed have a crossing between them")
+        if (doubtful := self._beyond(known.rate)) is not None:
+            return self._trial(doubtful, self._trial_ns // 2)
         if known.width <= self.precision and known.trials >= LEAST_TRIALS:
             told = f"between {known.low:,.4g}/s and {known.high:,.4g}/s, by {known.trials} trials around it"
             self._finish(known.low, known.high, known.rate, "found", told)
@@ -277,7 +286,7 @@ class Search:
             self._finish(self._ends()[0], None, None, "generator", told)
             return None
         # Trials farther out would tell the slope better, but there the line is none.
-        apart = min(max(_SPREAD / known.slope, self.precision / 4), _APART)
+        apart = min(max(_SPREAD / known.slope, self.precision / 8), _APART)
         near = [tried for tried in self._tried if abs(tried.rate / known.rate - 1) < 2 * apart]
         lean = sum((tried.point(0).rate_per_s / known.rate - 1) * len(tried.outcome.intervals) for tried in near)
         rate = known.rate * (1 + (apart if lean <= 0 else -apart))

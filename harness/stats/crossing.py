@@ -36,10 +36,16 @@ WIDE: Final = 0.35
 """How far trials may be to say something of the slope."""
 LOOSELY: Final = 0.25
 """How sure that is at best: the standard error of the slope's logarithm."""
+BEND: Final = 0.002
+"""What a line through a curve may miss the crossing by, relatively; the interval has that much more on each side."""
+DOUBTFUL: Final = 2.0
+"""Where trials scatter about the line so many times more than their own batches do, it is the trials that count."""
 LEAST_REACH: Final = 0.04
 """And how near every trial counts, however steep the line."""
 
 _SLOPES: Final = np.geomspace(1.5, 300.0, 24)
+_SIGHT: Final = 0.9
+"""How far from a guess trials are looked at, before anything is known."""
 _LOG_SLOPES: Final = np.log(_SLOPES)
 _COARSE: Final = np.geomspace(0.6, 1.6, 161)
 _FINE: Final = np.linspace(0.88, 1.12, 241)
@@ -161,11 +167,14 @@ def crossing(
     rate, level, count = np.array([(point.rate_per_s, point.level, point.count.sum()) for point in some], np.float64).T
     trials = _Trials(some, rate, level, count, target, is_mean)
     trials = dataclasses.replace(trials, level=np.minimum(level, trials.most))
-    every = np.ones_like(trials.rate)
-    ats = guess * _COARSE
-    chance = _posterior(trials.deviance(ats, every) / prior, PRIOR_FREEDOM + len(some))
-    found = _quantiles(ats, chance.sum(axis=1), confidence)
-    slope = _slope(chance)
+    for _ in range(4):
+        ats = guess * _COARSE
+        weight = _nearness(np.abs(trials.rate / guess - 1), _SIGHT)
+        chance = _posterior(trials.deviance(ats, weight) / prior, PRIOR_FREEDOM + float(weight.sum()))
+        found, slope = _quantiles(ats, chance.sum(axis=1), confidence), _slope(chance)
+        if 0.75 < found[0] / guess < 1.35:
+            break
+        guess = found[0]
     if found[2] / found[1] > 1.2:
         return Crossing(*found, slope, 0, prior, 1.0)
     dispersion = prior
@@ -180,7 +189,8 @@ def crossing(
         ats = found[0] * _FINE
         chance = _posterior(trials.deviance(ats, weight) / dispersion + believed, freedom)
         found, slope = _quantiles(ats, chance.sum(axis=1), confidence), _slope(chance)
-    return Crossing(*found, slope, int((weight > 0.02).sum()), dispersion, misfit)
+    at, low, high = found
+    return Crossing(at, low - BEND * at, high + BEND * at, slope, int((weight > 0.02).sum()), dispersion, misfit)
 
 
 def _believed(trials: _Trials, at: float, weight: FloatArray, dispersion: float) -> FloatArray:
@@ -246,6 +256,10 @@ def _dispersion(
     between = parts / free if free else within
     all_of_it = PRIOR_FREEDOM + freedom + free
     dispersion = (PRIOR_FREEDOM * prior + freedom * within + free * between) / all_of_it
+    if between > DOUBTFUL * within:
+        dispersion = max(dispersion, between)
+    # Evenly spaced requests may scatter less than independent ones, but not the endpoint as well, for ever.
+    dispersion = dispersion if trials.is_mean else max(dispersion, 1.0)
     # Requests over a bound come in clumps, and it is clumps that scatter: of few of them little is known, however many
     # batches they lie in.
     clumps = float((weight * trials.count * line**2 / unit).sum()) / dispersion

@@ -66,7 +66,7 @@ def test_a_long_count_varies_by_the_square_of_the_variation(variation):
 def test_any_window_of_a_cell_expects_its_width(variation):
     """An ordinary renewal process would begin with a gap that is too short (or long): here the start is as any time."""
     edges = np.array([0.0, 0.5, 1.0, 3.0, 10.0, 100.0])
-    cells = 4000
+    cells = 1200
     draws = arrivals.PROCESSES[Process.GAMMA](Traffic("gamma", Process.GAMMA, Knots((0,), (1.0,)), variation=variation))
     counts = np.array([np.histogram(draws(cell, RNG)[1:-1], edges)[0] for cell in range(cells)])
     error = counts.std(axis=0) / np.sqrt(cells)
