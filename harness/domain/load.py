@@ -59,6 +59,8 @@ class ClosedLoop:
     think_ns: int = 0
     exponential: bool = False
     """Thinking times are drawn, with that mean; else they are all alike."""
+    requests: int | None = None
+    """So many in all, of which each user takes the next one when it is free; None: as many as the time allows."""
 
 
 class Order(StrEnum):
@@ -161,6 +163,8 @@ class LoadPlan:
     slos: tuple[Rule, ...] = ()
     min_grade: str | None = None
     abort_when: tuple[Rule, ...] = ()
+    rules: str = ""
+    """Of MLPerf, by which it is judged too: server or single_stream; empty: none."""
     notes: tuple[str, ...] = ()
 
     @property

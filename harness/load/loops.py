@@ -6,6 +6,7 @@ any answer is seen. Of several generators each takes every n-th request, or user
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -161,6 +162,8 @@ class Closed:
         self._start_ns, self._ends_ns = start_ns, start_ns + plan.ends_ns
         self._share, self._requests, self._clients, self._now = share, requests, clients, now
         self._users = range(share.number, self._pace.users, share.of)
+        whole = self._pace.requests
+        self._most = math.inf if whole is None else len(range(share.number, whole, share.of))
         self._thinking = stream(plan.seed, "load/thinking")
         self._asked = [0] * self._pace.users
         self._agenda: list[tuple[int, int]] = []
@@ -172,6 +175,8 @@ class Closed:
 
     def start(self) -> None:
         """Every user begins by thinking, so that they do not come all at once; without thinking they do."""
+        if not self._most:
+            self.stop()
         for user in self._users:
             heapq.heappush(self._agenda, (self._start_ns + self._think_ns(user), user))
         self._wait()
@@ -195,7 +200,7 @@ class Closed:
             self.stop()
             return
         left = AT_ONCE
-        while left and self._agenda and self._agenda[0][0] <= now:
+        while left and not self._stopped and self._agenda and self._agenda[0][0] <= now:
             due, user = heapq.heappop(self._agenda)
             self._send(user, due, now)
             left -= 1
@@ -203,14 +208,20 @@ class Closed:
         self._wait()
 
     def _send(self, user: int, due_ns: int, now: int) -> None:
-        # Numbered by turns: which user asks what does not hang on who was answered first.
-        number = self._asked[user] * self._pace.users + user
+        # Numbered by turns: which user asks what does not hang on who was answered first. Of a test of so many requests
+        # whoever is free takes the next one.
+        free = self._pace.requests is not None
+        turn = self._asked[user] * self._pace.users + user
+        number = self.sent * self._share.of + self._share.number if free else turn
         self._asked[user] += 1
         target, body, wire = self._requests.of(number)
         exchange = Exchange(number, due_ns, now, target, body, wire)
         exchange.user = user
         self.sent += 1
         self._clients[target].send(exchange)
+        if self.sent >= self._most:
+            self.reached_ns = now - self._start_ns
+            self.stop()
 
     def over(self, exchange: Exchange) -> None:
         """Its user thinks, and sends again."""
