@@ -7,6 +7,7 @@ How the package lies, from the bottom up (docs/architecture.md has the map and w
     protocols clock seeds log      the boundaries, the two times, the named streams, the event log
     strategies/ analysis/          what should be, given what was seen; and how it is judged
     data/ training/ scenario/      the model's way to its rollout; the scenario file
+    load/ serving/                 load tests of live endpoints; the model server, its stand-in and its client
     engine/                        the only part with effects: runs stages, drives the rollout, makes it safe
     report/ live/                  what came of it, folded from the log
     app/ facades/ cli/             assembly; the handbooks' names for it; the door
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         DeploymentPipeline,
         ModelDeploymentOrchestrator,
         ModelRollbackSystem,
+        ModelServingLoadTester,
         RollbackRequest,
         RollbackResult,
         RollingDeployment,
@@ -71,6 +73,7 @@ _WHERE = {
     "ModelDeploymentOrchestrator": "facades",
     "ModelRollbackSystem": "facades",
     "ModelServingClient": "serving.client",
+    "ModelServingLoadTester": "facades",
     "Notifier": "protocols",
     "Options": "app",
     "Platform": "protocols",
@@ -126,6 +129,7 @@ __all__ = [
     "ModelDeploymentOrchestrator",
     "ModelRollbackSystem",
     "ModelServingClient",
+    "ModelServingLoadTester",
     "MonitoringSetup",
     "Notifier",
     "Options",
