@@ -1,6 +1,7 @@
 """A model asked for rows: one DataFrame for each batch, or where it was proved to give the same, plain arrays."""
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -95,9 +96,11 @@ class Answerer:
         self._order: Literal["C", "F"] = "C"
         if quick and self.together:
             try:
-                self._hasten()
-            except Exception:  # a user's model may raise anything over a row that it does not like
-                log.exception("rows are asked in DataFrames, which is slower: the trial of another way failed")
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", "X does not have valid feature names")  # would come with each row
+                    self._hasten()
+            except Exception as error:  # noqa: BLE001 - a user's model may raise anything over what it does not like
+                log.info("rows are asked in DataFrames, which is slower: %s: %s", type(error).__name__, error)
                 self.quick = False
 
     def answer(self, rows: Sequence[Row]) -> Answers:
@@ -154,13 +157,24 @@ class Answerer:
 
     def _hasten(self) -> None:
         """Use arrays where they give the same as DataFrames for rows of every kind there is."""
-        self._transform = compiled.transformer(self._estimator, self.features)
-        if self._transform is None:
-            return
-        first, *self._between, self._final = steps_of(self._estimator)
         trial = trial_rows(self.features)
         table = self._table(trial)
-        wanted = first.transform(table)
+        wanted: Any
+        model = self._estimator
+        while hasattr(model, "best_estimator_"):  # a search answers as what it has found
+            model = model.best_estimator_
+        steps = steps_of(model)
+        if hasattr(steps[0], "transformers_"):
+            self._transform = compiled.transformer(model, self.features)
+            wanted = steps[0].transform(table)
+            del steps[0]
+        elif all(feature.kind is Kind.NUMBER for feature in self.features) and all(map(_ours, steps)):
+            places = range(len(self.features))
+            self._transform = lambda rows: compiled.numbers(rows, places)
+            wanted = np.asarray(table)
+        if self._transform is None:
+            return
+        *self._between, self._final = [compiled.nameless(step) for step in steps]
         if not (isinstance(wanted, np.ndarray) and np.array_equal(self._transform(trial), wanted, equal_nan=True)):
             return
         # Sums of products differ in their last bit with the order in memory, so that is made the same too.
@@ -207,6 +221,10 @@ def labels_of(estimator: Any, task: Task) -> tuple[Any, ...]:
 def _answers_likeliest(estimator: Any) -> bool:
     final = estimator[-1] if hasattr(estimator, "steps") else estimator
     return type(final).__name__ in LIKELIEST and type(final).__module__.startswith("sklearn.")
+
+
+def _ours(step: Any) -> bool:
+    return type(step).__module__.startswith("sklearn.")
 
 
 def _check_finite(values: Any) -> None:

@@ -6,6 +6,7 @@ the pipeline itself has filled, one value at a time. `harness.serving.answering`
 that both ways give the very same bits.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,14 +37,28 @@ class _Numbers:
     scale: FloatArray | None
 
     def put(self, rows: Sequence[Row], into: FloatArray) -> None:
-        places = self.places
-        values = np.array([[row[place] for place in places] for row in rows], dtype=np.float64)
+        values = numbers(rows, self.places)
         if self.fill is not None:
             values = np.where(np.isnan(values), self.fill, values)
         if self.mean is not None:
             values -= self.mean
         if self.scale is not None:
             values /= self.scale
+        into[:, self.out] = values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """Columns of numbers that scikit-learn's own steps transform, given an array."""
+
+    places: list[int]
+    out: slice
+    steps: list[Any]
+
+    def put(self, rows: Sequence[Row], into: FloatArray) -> None:
+        values: Any = numbers(rows, self.places)
+        for step in self.steps:
+            values = step.transform(values)
         into[:, self.out] = values
 
 
@@ -68,6 +83,21 @@ class _Table:
 def _key(value: Any) -> Any:
     """NaN is no key: it equals nothing."""
     return None if value != value else value  # noqa: PLR0124 - NaN alone differs from itself
+
+
+_Part = _Numbers | _Asked | _Table
+
+
+def numbers(rows: Sequence[Row], places: Sequence[int]) -> FloatArray:
+    """Some columns of rows."""
+    return np.array([[row[place] for place in places] for row in rows], dtype=np.float64)
+
+
+def nameless(step: Any) -> Any:
+    """A step that takes arrays as it takes the DataFrame it was fitted to; they share all that it has learnt."""
+    twin = copy.copy(step)
+    vars(twin).pop("feature_names_in_", None)
+    return twin
 
 
 def frame(rows: Sequence[Row], features: Sequence[Feature]) -> Any:
@@ -98,7 +128,7 @@ def transformer(estimator: Any, features: Sequence[Feature]) -> Callable[[Sequen
     if getattr(first, "_sklearn_output_config", {}).get("transform", "default") != "default":
         return None
     names = [feature.name for feature in features]
-    parts: list[_Numbers | _Table] = []
+    parts: list[_Part] = []
     for label, part, columns in first.transformers_:
         chosen = plain_columns(columns, [str(name) for name in first.feature_names_in_])
         out = first.output_indices_[label]
@@ -121,9 +151,7 @@ def transformer(estimator: Any, features: Sequence[Feature]) -> Callable[[Sequen
     return transform
 
 
-def _compiled(
-    part: Any, places: list[int], out: slice, features: Sequence[Feature]
-) -> Sequence[_Numbers | _Table] | None:
+def _compiled(part: Any, places: list[int], out: slice, features: Sequence[Feature]) -> Sequence[_Part] | None:
     if isinstance(part, str) or (type(part).__name__ == "FunctionTransformer" and part.func is None):
         steps: list[Any] = []
     else:
@@ -131,13 +159,18 @@ def _compiled(
     kinds = [type(step).__name__ for step in steps]
     if steps and set(kinds) <= _BY_COLUMN and any(hasattr(step, "categories_") for step in steps):
         return _tables(part, places, out, features)
-    if any(features[place].kind is not Kind.NUMBER for place in places) or out.stop - out.start != len(places):
+    if any(features[place].kind is not Kind.NUMBER for place in places):
         return None
-    return _numbers(steps, kinds, places, out)
+    return _numbers(steps, kinds, places, out) or [_Asked(places, out, [nameless(step) for step in steps])]
 
 
-def _numbers(steps: list[Any], kinds: list[str], places: list[int], out: slice) -> Sequence[_Numbers] | None:
-    if kinds not in ([], ["SimpleImputer"], ["StandardScaler"], ["SimpleImputer", "StandardScaler"]):
+def _numbers(steps: list[Any], kinds: list[str], places: list[int], out: slice) -> Sequence[_Part] | None:
+    if out.stop - out.start != len(places) or kinds not in (
+        [],
+        ["SimpleImputer"],
+        ["StandardScaler"],
+        ["SimpleImputer", "StandardScaler"],
+    ):
         return None
     fill = mean = scale = None
     for step in steps:
@@ -150,15 +183,13 @@ def _numbers(steps: list[Any], kinds: list[str], places: list[int], out: slice) 
     return [_Numbers(places, out, fill, mean, scale)]
 
 
-def _tables(
-    part: Any, places: list[int], out: slice, features: Sequence[Feature]
-) -> Sequence[_Numbers | _Table] | None:
+def _tables(part: Any, places: list[int], out: slice, features: Sequence[Feature]) -> Sequence[_Part] | None:
     """Each value that is known, a missing one and one that was never seen, asked of the part itself."""
     chosen = [features[place] for place in places]
     widths = _widths(next(step for step in steps_of(part) if hasattr(step, "categories_")))
     if widths is None or len(widths) != len(places) or sum(widths) != out.stop - out.start:
         return None
-    found: list[_Numbers | _Table] = []
+    found: list[_Part] = []
     base = [_stand_in(feature) for feature in chosen]
     left = out.start
     for number, (place, feature, width) in enumerate(zip(places, chosen, widths, strict=True)):
