@@ -34,6 +34,8 @@ LEAST_TRIALS: Final = 8
 """That the interval of a crossing rests on."""
 AGAIN: Final = 3
 """So often a rate is tried that contradicts others, or that the generator spoils."""
+_PATIENCE_NS: Final = 5 * SECOND
+"""How long to wait after a spoiled trial, and twice as long after the next: what else runs on the machine may end."""
 _SPREAD: Final = 0.55
 """How far from the target trials are placed, as a logarithm of the measure."""
 _APART: Final = 0.05
@@ -199,7 +201,7 @@ class Search:
 
     def _ceiling(self) -> float:
         """The lowest rate that the generator could not make, however often it tried."""
-        return min((rate for rate, times in self._spoiled.items() if times >= AGAIN - 1), default=math.inf)
+        return min((rate for rate, times in self._spoiled.items() if times >= AGAIN), default=math.inf)
 
     # --- what comes next ----------------------------------------------------------------------------------------------
 
@@ -215,8 +217,9 @@ class Search:
             self._give_up()
             return None
         for rate, times in self._spoiled.items():
-            if times < AGAIN - 1 and not any(tried.rate == rate for tried in self._tried):
-                return self._trial(rate, self._trial_ns // 2)
+            if times < AGAIN and not any(tried.rate == rate for tried in self._tried):
+                again = self._trial(rate, self._trial_ns // 2)
+                return dataclasses.replace(again, settle_ns=again.settle_ns + times * _PATIENCE_NS)
         if not self._tried and self._ceiling() == math.inf:
             return self._trial(self.first_rate, self._trial_ns // 2)
         low, high = self._ends()
@@ -234,7 +237,7 @@ class Search:
         """Nothing has failed so far."""
         ceiling = self._ceiling()
         if low is None or low * 1.1 >= ceiling:
-            told = f"the generator gave out at {ceiling:,.6g}/s before the endpoint did"
+            told = f"the generator spoiled every trial at {ceiling:,.6g}/s, before the endpoint gave out"
             self._finish(low, None, None, "generator", told)
             return None
         if low >= self.most_rate:
@@ -282,7 +285,7 @@ class Search:
             self._finish(self.most_rate, None, None, "unbounded", f"the SLO holds at {self.most_rate:,.6g}/s")
             return None
         if self._ceiling() <= known.rate:
-            told = f"the generator gave out at {self._ceiling():,.6g}/s before the endpoint did"
+            told = f"the generator spoiled every trial at {self._ceiling():,.6g}/s, before the endpoint gave out"
             self._finish(self._ends()[0], None, None, "generator", told)
             return None
         # Trials farther out would tell the slope better, but there the line is none.
