@@ -40,9 +40,11 @@ def lindley(sent_ns: np.ndarray, service_ns: np.ndarray) -> np.ndarray:
     return waits + service_ns
 
 
-def service_log(file: Path) -> dict[int, tuple[int, int, int]]:
-    lines = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
-    return {int(line["id"]): (line["arrived_ns"], line["start_ns"], line["end_ns"]) for line in lines}
+def service_log(file: Path, *, numbered: bool = True) -> dict[int, tuple[int, int, int]]:
+    """When each request arrived, was begun and was done, by its id, or by its line's number."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    times = [(line["arrived_ns"], line["start_ns"], line["end_ns"]) for line in lines]
+    return dict(zip((int(line["id"]) for line in lines) if numbered else range(len(lines)), times, strict=True))
 
 
 def measured(load: float, requests: int, mean_ms: float, place: Path) -> dict[str, Any]:
