@@ -145,7 +145,7 @@ def test_commands_options_scenarios_and_runs_are_completed(call: Call, tmp_path:
     (tmp_path / "other.yaml").write_text("kind: Rollout\n")
     assert call("run", REJECTED, "--quiet").code == 0
     (run,) = (path.name for path in Path("reports/gate-rejected").iterdir() if not path.is_symlink())
-    assert completed("harness co", tmp_path) == ["completion", "config"]
+    assert completed("harness co", tmp_path) == ["compare", "completion", "config"]
     assert "--trust-pickle" in completed("harness run --tr", tmp_path)
     assert completed("harness run o", tmp_path) == ["one.yaml"]
     assert completed("harness check s", tmp_path) == ["sub/"]
