@@ -83,8 +83,9 @@ Examples:
     help="On SIGTERM: how long what is in flight may take.",
 )
 @click.option(
-    "--max-body", type=size, metavar="SIZE", default="4MB", show_default=True, help="Largest body of a request (413)."
-)
+    "--max-body", type=size, cls=options.OfOneCall, metavar="SIZE", default="4MB", show_default=True,
+    help="Largest body of a request (413).",
+)  # fmt: skip
 @click.option(
     "--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Rows that are asked together."
 )
@@ -101,7 +102,7 @@ Examples:
     help="Threads that ask the model, side by side.",
 )
 @click.option(
-    "--workers", type=click.IntRange(0), default=None, metavar="N",
+    "--workers", type=click.IntRange(0), cls=options.OfOneCall, metavar="N",
     help="Processes on one port (default: 1); with --fake, requests worked on at a time.",
 )  # fmt: skip
 @click.option("--prediction-log", metavar="FILE", help="Each prediction as a line of JSON; labels by POST /labels.")

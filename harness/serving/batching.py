@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import threadpoolctl
+
 from harness.clock import wall_ns
 from harness.domain.units import SECOND
 from harness.serving.answering import Answers
@@ -192,6 +194,11 @@ class Batcher:
     # --- in a thread ---
 
     def _work(self) -> None:
+        # A few rows are not worth a team of threads, which would wait for each other at every batch.
+        with threadpoolctl.threadpool_limits(limits=1, user_api="openmp"):
+            self._work_on()
+
+    def _work_on(self) -> None:
         while (units := self._jobs.get()) is not None:
             start_ns = wall_ns()
             said = self._said(units)

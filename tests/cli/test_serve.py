@@ -48,6 +48,13 @@ def test_durations_and_sizes() -> None:
         size("-1MB")
 
 
+def test_settings_of_load_tests_and_suites_are_none_of_a_server(call: Call) -> None:
+    Path("harness.toml").write_text('workers = 2\nmax-body = 1000\ntimeout = "3s"\nbatch-wait = "2ms"\n')
+    called = call("serve", "--fake", "x")
+    assert "--fake needs no model" in called.err  # all of it was read
+    assert "no such file" in call("serve", "m.skops", "--prediction-log", "p").err  # which several workers refuse
+
+
 def test_flags_of_the_stand_in_are_no_settings_and_a_seed_of_runs_is_not_theirs(call: Call) -> None:
     Path("harness.toml").write_text("seed = 7\nport = 9999\n")
     assert "no model is named" in call("serve").err
