@@ -116,7 +116,7 @@ def serve_fake(flags: Mapping[str, str], host: str, port: int, drain_ns: int, se
 
     def make() -> process.Running:
         try:
-            return process.Plain(lambda: fake.application(settings, service_log=log))
+            return process.Plain(fake.application(settings, service_log=log))
         except OSError as error:
             raise InputError(f"--service-log {service_log}: cannot be written: {error.strerror}") from error
 

@@ -113,13 +113,15 @@ def run(make: Callable[[], Running], place: Place, drain_ns: int, say: Callable[
     """
     listening = bound(place)
     quick = importlib.util.find_spec("uvloop") is not None
-    start_logging()
-    sys.setswitchinterval(SWITCH_S)
 
     async def main() -> None:
-        await _serve(make(), listening, drain_ns, say)
+        server = make()
+        start_logging()
+        sys.setswitchinterval(SWITCH_S)
+        await _serve(server, listening, drain_ns, say)
 
-    anyio.run(main, backend="asyncio", backend_options={"use_uvloop": quick})
+    with listening:
+        anyio.run(main, backend="asyncio", backend_options={"use_uvloop": quick})
 
 
 async def _serve(server: Running, listening: socket.socket, drain_ns: int, say: Callable[[str], None]) -> None:
@@ -184,18 +186,18 @@ class Plain:
     """An application that needs no draining of its own, as the stand-in's.
 
     Args:
-        make: makes it.
+        app: the application.
     """
 
     in_flight = 0
     access: LineLog | None = None
 
-    def __init__(self, make: Callable[[], web.Application]) -> None:
-        self._make = make
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
 
     def application(self) -> web.Application:
         """The application."""
-        return self._make()
+        return self._app
 
     def drain(self) -> None:
         """Nothing: what is in flight is finished all the same."""

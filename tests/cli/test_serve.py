@@ -32,6 +32,7 @@ Call = Callable[..., Called]
         (["m.pkl"], "loading a pickle runs whatever it holds"),
         (["m.skops"], "there is no such file"),
         (["--fake", "--latency", "soon"], "latency is 'soon'"),
+        (["--fake", "--port", "0", "--service-log", "/proc/nope/s"], "--service-log /proc/nope/s: cannot be written"),
     ],
 )
 def test_what_is_wrong_is_told(call: Call, words: list[str], told: str) -> None:
