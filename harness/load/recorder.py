@@ -2,6 +2,7 @@
 
 import struct
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from harness.load.exchange import IN_FLIGHT, UNSENT, WAITED, Exchange
 from harness.load.record import Durations, Tally
 from harness.stats.histogram import Histogram
 
-BATCH: Final = 1024
+BATCH: Final = 4096
 """Requests in the buffer; flushing it holds the loop up for a fraction of a millisecond."""
 _ROW: Final = struct.Struct("=qqqqqii")
 _TYPE: Final = np.dtype(
@@ -26,6 +27,10 @@ _TYPE: Final = np.dtype(
         ("kind", "<i4"),
     ]
 )
+SERIES: Final = ("latency", "service", "lag", "first")
+"""The durations that a series shows."""
+TOTAL: Final = ("latency", "service", "lag", "waited", "prompt", "first")
+LATELY: Final = ("latency", "lag")
 MOST_EXAMPLES: Final = 64
 MOST_LOCATIONS: Final = 32
 
@@ -34,55 +39,66 @@ Flags = NDArray[np.bool_]
 
 
 class Sums:
-    """A tally that is still added to.
+    """A tally that is still added to."""
 
-    Args:
-        whole: every duration is kept; else those alone that a series shows.
-    """
+    __slots__ = ("gap", "kinds", "parts")
 
-    __slots__ = ("gap", "kinds", "parts", "whole")
-
-    def __init__(self, *, whole: bool = False) -> None:
-        self.whole = whole
+    def __init__(self) -> None:
         self.kinds: dict[int, int] = defaultdict(int)
         self.parts: dict[str, Durations] = {}
         self.gap = Durations()
 
-    def add(self, rows: Rows, waited: Flags, unsent: Flags, *, first: bool) -> None:
-        """Take rows.
+    def add(self, kinds: Mapping[int, int], parts: Mapping[str, Durations], names: Sequence[str]) -> None:
+        """Take what some requests come to.
 
         Args:
-            rows: exchanges.
-            waited: by kind of end, whether it counts in the latency without an answer.
-            unsent: by kind of end, whether it means that nothing was sent.
-            first: answers come in pieces.
+            kinds: how many ended in each way.
+            parts: their durations, by name.
+            names: of those durations that are kept.
         """
-        kinds = rows["kind"]
-        for kind, count in enumerate(np.bincount(kinds)):
-            if count:
-                self.kinds[kind] += int(count)
-        answered = rows if not kinds.any() else rows[kinds == 0]
-        lasted = rows if answered is rows else rows[(kinds == 0) | waited[kinds]]
-        found = {
-            "latency": lasted["done"] - lasted["due"],
-            "service": answered["done"] - answered["sent"],
-            "lag": rows["taken"] - rows["due"],
-        }
-        if first:
-            found["first"] = answered["first"] - answered["sent"]
-        if self.whole:
-            sent = rows if answered is rows else rows[~unsent[kinds]]
-            found["waited"] = sent["sent"] - sent["taken"]
-            found["prompt"] = lasted["done"] - lasted["taken"]
-        for name, durations in found.items():
-            if durations.size:
+        for kind, count in kinds.items():
+            self.kinds[kind] += count
+        for name in names:
+            if (new := parts.get(name)) is not None:
                 before = self.parts.get(name)
-                new = Durations.of(durations)
                 self.parts[name] = new if before is None else Durations.merge((before, new))
 
-    def tally(self, names: list[str]) -> Tally:
+    def counts(self, names: Sequence[str]) -> Counts:
+        """How many ended in each way, by the names of the ways."""
+        return counted({names[kind]: count for kind, count in self.kinds.items()})
+
+    def histogram(self, name: str) -> Histogram:
+        """Of one of the durations."""
+        return self.parts.get(name, Durations()).histogram
+
+    def tally(self, names: Sequence[str]) -> Tally:
         """What it comes to."""
-        return Tally(counted({names[kind]: count for kind, count in self.kinds.items()}), **self.parts, gap=self.gap)
+        return Tally(self.counts(names), **self.parts, gap=self.gap)
+
+
+def durations_of(rows: Rows, waited: Flags, unsent: Flags, *, first: bool) -> dict[str, Durations]:
+    """The durations of requests that have come to their end, those of which there are any.
+
+    Args:
+        rows: the requests.
+        waited: by kind of end, whether it counts in the latency without an answer.
+        unsent: by kind of end, whether it means that nothing was sent.
+        first: answers come in pieces.
+    """
+    kinds = rows["kind"]
+    answered = rows if not kinds.any() else rows[kinds == 0]
+    lasted = rows if answered is rows else rows[(kinds == 0) | waited[kinds]]
+    sent = rows if answered is rows else rows[~unsent[kinds]]
+    found = {
+        "latency": lasted["done"] - lasted["due"],
+        "service": answered["done"] - answered["sent"],
+        "lag": rows["taken"] - rows["due"],
+        "waited": sent["sent"] - sent["taken"],
+        "prompt": lasted["done"] - lasted["taken"],
+    }
+    if first:
+        found["first"] = answered["first"] - answered["sent"]
+    return {name: Durations.of(durations) for name, durations in found.items() if durations.size}
 
 
 def counted(kinds: dict[str, int]) -> Counts:
@@ -125,8 +141,8 @@ class Recorder:
         self._kinds = {"": 0}
         self._gaps: dict[int, list[int]] = defaultdict(list)
         self._cells: dict[tuple[int, int], Sums] = defaultdict(Sums)
-        self._targets = [Sums(whole=True) for _ in plan.targets]
-        self._lately: list[Rows] = []
+        self._targets = [Sums() for _ in plan.targets]
+        self._lately, self._lately_measured = Sums(), Sums()
         self.examples: dict[str, str] = {}
         self.locations: dict[str, int] = {}
         self.last_ns = 0
@@ -171,22 +187,28 @@ class Recorder:
             return
         rows = np.frombuffer(bytes(self._buffer[: self._at]), _TYPE)
         self._at = 0
-        self._lately.append(rows)
         self.last_ns = max(self.last_ns, int(rows["done"].max()) - self._start_ns)
-        waited, unsent = self._flags()
-        since = rows["due"] - self._start_ns
-        numbers = self.numbers_of(since)
+        flags = self._flags()
+        numbers = self.numbers_of(rows["due"] - self._start_ns)
         one = len(self._targets) == 1
         for target, sums in enumerate(self._targets):
             of_target = slice(None) if one else rows["target"] == target
             mine, number = rows[of_target], numbers[of_target]
-            for each in _distinct(number):
-                self._cells[each, target].add(mine[number == each], waited, unsent, first=self._stream)
-            measured = mine[since[of_target] >= self._warm_ns]
-            if measured.size:
-                sums.add(measured, waited, unsent, first=self._stream)
+            distinct = _distinct(number)
+            for each in distinct:
+                self._sort(each, target, mine if len(distinct) == 1 else mine[number == each], flags)
             if gaps := self._gaps.pop(target, None):
                 sums.gap = Durations.merge((sums.gap, Durations.of(np.array(gaps, np.int64))))
+
+    def _sort(self, number: int, target: int, rows: Rows, flags: tuple[Flags, Flags]) -> None:
+        """Add requests of one interval and target to all that they are of; each is counted in buckets once."""
+        kinds = {kind: int(count) for kind, count in enumerate(np.bincount(rows["kind"])) if count}
+        parts = durations_of(rows, *flags, first=self._stream)
+        self._cells[number, target].add(kinds, parts, SERIES)
+        self._lately.add(kinds, parts, LATELY)
+        if number >= self._warm_intervals:
+            self._targets[target].add(kinds, parts, TOTAL)
+            self._lately_measured.add(kinds, parts, ())
 
     def _flags(self) -> tuple[Flags, Flags]:
         """By kind of end: whether it counts in the latency without an answer, and whether it means nothing was sent."""
@@ -205,23 +227,10 @@ class Recorder:
             Counts of all of it, its latencies, its lags, and the counts of that part which was due after the warm-up.
         """
         self.flush()
-        batches, self._lately = self._lately, []
-        if not batches:
-            return Counts(), Histogram(), Histogram(), Counts()
-        rows = np.concatenate(batches)
-        waited, _ = self._flags()
-        lasted = rows[(rows["kind"] == 0) | waited[rows["kind"]]]
-        measured = rows[rows["due"] - self._start_ns >= self._warm_ns]
-        return (
-            self._counts(rows),
-            Durations.of(lasted["done"] - lasted["due"]).histogram,
-            Durations.of(rows["taken"] - rows["due"]).histogram,
-            self._counts(measured),
-        )
-
-    def _counts(self, rows: Rows) -> Counts:
-        kinds = np.bincount(rows["kind"], minlength=1)
-        return counted({self._names[kind]: int(count) for kind, count in enumerate(kinds) if count})
+        found, measured = self._lately, self._lately_measured
+        self._lately, self._lately_measured = Sums(), Sums()
+        names = self._names
+        return found.counts(names), found.histogram("latency"), found.histogram("lag"), measured.counts(names)
 
     def cells(self) -> dict[tuple[int, int], Tally]:
         """What became of the requests of each interval, by due time, and target."""
