@@ -191,12 +191,12 @@ def test_an_expectation_may_speak_of_all_that_analysis_may_and_of_the_run():
         (
             "grade == A",
             Scope(Standing.EXPECT),
-            "grade is only given by a load test; add staging, where the candidate stands one",
+            "grade is only given by a load test; add load, or staging, where the candidate stands one",
         ),
         (
             "grade == A",
             Scope(Standing.ANALYSIS, staged=True),
-            "grade is given to the load test in staging, before the rollout; it belongs under expect",
+            "grade is given to the load test before the rollout; it belongs under expect",
         ),
         (
             "outcome == promoted",
