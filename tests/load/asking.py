@@ -34,7 +34,7 @@ def open_loop(rate_per_s: float, process: Process = Process.CONSTANT) -> OpenLoo
 
 def plan_of(port: int, *, duration_s: float = 0.2, pace: Any = None, **changes: Any) -> LoadPlan:
     """A short load test of a server on this machine."""
-    limits = Limits(max_connections=16, max_in_flight=16, timeout_ns=300 * MILLISECOND, connect_timeout_ns=SECOND)
+    limits = Limits(max_connections=16, max_in_flight=16, timeout_ns=10 * SECOND, connect_timeout_ns=10 * SECOND)
     plan = LoadPlan(
         targets=(Target("target", f"http://127.0.0.1:{port}/predict"),),
         pace=pace or open_loop(50.0),
