@@ -261,7 +261,7 @@ class Search:
     def _doubtful(self, high: float) -> float | None:
         """A rate that failed while a much higher one held: a hiccup, perhaps."""
         groups = self._groups()
-        above = any(self._holds(group) for rate, group in groups.items() if rate > high * 1.05)
+        above = any(self._holds(group) for rate, group in groups.items() if rate > high * NARROW)
         return high if above and len(groups[high]) < AGAIN else None
 
     def _beyond(self, rate: float) -> float | None:
