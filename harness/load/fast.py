@@ -22,6 +22,11 @@ MOST_HEADS: Final = 512
 MOST_HEAD_BYTES: Final = 65_536
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
+Head = tuple[int, int, bool, str, str]
+"""Of an answer: status, length of the body, whether the connection stays open, content type, location."""
+Whole = tuple[bytes, int, Head]
+"""Of an answer that came in one piece: the bytes of its head, its length in all, and what its head says."""
+
 Done = Callable[[Exchange], None]
 """Told each exchange when it has come to its end."""
 
@@ -65,7 +70,9 @@ class FastClient:
         self.stream = stream
         self.keep_alive = keep_alive
         self.counts = dict.fromkeys(("opened", "failed", "stale", "unasked", "most"), 0)
-        self.heads: dict[bytes, tuple[int, int, bool, str, str]] = {}
+        self.heads: dict[bytes, Head] = {}
+        self.latest: Whole | None = None
+        """Of the last answer: most are like the one before, which takes neither a copy of the head nor its hash."""
         self._most = max(1, min(most, limits.max_in_flight))
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
@@ -130,6 +137,15 @@ class FastClient:
             connection.begin(self._waiting.popleft())
         else:
             self._idle.append(connection)
+
+    def remembered(self, data: bytes) -> Whole | None:
+        """What is known of an answer that came in one piece, where its head was seen before; it is the latest then."""
+        text = data[: data.find(_END_OF_HEAD) + 4]
+        head = self.heads.get(text)
+        if head is None or len(data) != len(text) + head[1]:
+            return None
+        self.latest = text, len(data), head
+        return self.latest
 
     def lost(self, connection: "_Connection") -> None:
         """A connection is no more."""
@@ -197,7 +213,6 @@ class _Connection(asyncio.Protocol):
     __slots__ = (
         "_client",
         "_fresh",
-        "_heads",
         "_now",
         "_plain",
         "_reading",
@@ -209,7 +224,6 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, client: FastClient) -> None:
         self._client = client
-        self._heads = client.heads
         self._now = client.now
         self._plain = not client.stream
         self._transport: Any = None
@@ -243,19 +257,19 @@ class _Connection(asyncio.Protocol):
             self._leave()
             return
         if self._fresh and self._plain:
-            cut = data.find(_END_OF_HEAD) + 4
-            head = self._heads.get(data[:cut])
-            if head is not None and len(data) == cut + head[1]:
+            client = self._client
+            like = client.latest
+            if like is None or len(data) != like[1] or not data.startswith(like[0]):
+                like = client.remembered(data)
+            if like is not None:
+                text, _, head = like
                 exchange.done_ns = exchange.first_ns = self._now()
-                exchange.status = head[0]
-                exchange.content_type = head[3]
-                exchange.location = head[4]
-                client = self._client
+                exchange.status, _, keep, exchange.content_type, exchange.location = head
                 if client.keep_answers or head[0] >= 300:
-                    exchange.answer = data[cut:]
+                    exchange.answer = data[len(text) :]
                 self.exchange = None
                 self.used += 1
-                if head[2]:
+                if keep:
                     client.free(self)
                 else:
                     self._leave()
