@@ -94,7 +94,7 @@ def kind_of(error: BaseException) -> tuple[str, str]:
         return "bad_certificate", f"{error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return "tls", told
-    if isinstance(error, TimeoutError) and not (isinstance(error, OSError) and error.errno):
+    if isinstance(error, TimeoutError) and not error.errno:
         return "connect_timeout", "no connection within --connect-timeout"
     if isinstance(error, socket.gaierror):
         return "dns", told
