@@ -57,6 +57,7 @@ def generators(asked: peers.Asked, locust: Path) -> dict[str, Take]:
         "ab": lambda: peers.ab(asked),
         "hey": lambda: peers.hey(asked),
         "aiohttp": lambda: peers.aiohttp(asked),
+        "aiohttp, asyncio": lambda: peers.aiohttp(asked, "asyncio"),
         "locust": lambda: peers.locust(asked, locust),
     }
 

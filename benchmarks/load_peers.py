@@ -104,7 +104,7 @@ def harness(asked: Asked, *flags: str, payload: Path | None = None, protocol: st
     )  # fmt: skip
     return Seen(
         told["sent"], told["duration_s"], told["cpu_s"], ended.cpu_s,
-        told["failed"] + told["in_flight_at_stop"] + told["not_sent"], f"grade {told['grade'] or 'none'}", told,
+        told["failed"] + told["in_flight_at_stop"] + told["not_sent"], f"grade {told['grade']}" if told["grade"] else f"not graded: {told['spoiled']}", told,
     )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def hey(asked: Asked, *flags: str) -> Seen:
     # It keeps a million results and no more; what it counts is its rate.
     kept = min(round(rate * seconds), 1_000_000)
     detail = {f"p{q}": float(value) for q, value in re.findall(r"(\d+)% in ([\d.]+) secs", ended.out)}
-    return Seen(round(rate * seconds), seconds, ended.cpu_s, ended.cpu_s, kept - good, "", detail)
+    return Seen(round(rate * seconds), seconds, ended.cpu_s, ended.cpu_s, max(0, kept - good), "", detail)
 
 
 def ab(asked: Asked) -> Seen:
@@ -176,10 +176,10 @@ def locust(asked: Asked, python: Path, rate: float | None = None) -> Seen:
     return Seen(found["requests"], found["seconds"], found["cpu_s"], ended.cpu_s, found["errors"], "", found)
 
 
-def aiohttp(asked: Asked) -> Seen:
+def aiohttp(asked: Asked, loop: str = "uvloop") -> Seen:
     command = [
         sys.executable, Path(__file__), "aiohttp", asked.url, "--users", str(asked.users),
-        "--seconds", f"{asked.seconds:g}", "--body", asked.body,
+        "--seconds", f"{asked.seconds:g}", "--body", asked.body, "--loop", loop,
     ]  # fmt: skip
     ended = run(command)
     if ended.code:
@@ -233,10 +233,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--body", type=Path, required=True)
+    parser.add_argument("--loop", choices=["uvloop", "asyncio"], default="uvloop")
     asked = parser.parse_args()
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if asked.loop == "uvloop" else None) as runner:
         print(json.dumps(runner.run(_ask(asked.url, asked.body.read_bytes(), asked.users, asked.seconds))))
 
 
