@@ -104,7 +104,7 @@ def harness(asked: Asked, *flags: str, payload: Path | None = None, protocol: st
     )  # fmt: skip
     return Seen(
         told["sent"], told["duration_s"], told["cpu_s"], ended.cpu_s,
-        told["failed"] + told["in_flight_at_stop"] + told["not_sent"], f"grade {told['grade']}" if told["grade"] else f"not graded: {told['spoiled']}", told,
+        told["failed"] + told["in_flight_at_stop"] + told["not_sent"], told["grade"] or told["spoiled"], told,
     )  # fmt: skip
 
 
