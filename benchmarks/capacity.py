@@ -1,13 +1,14 @@
 """Does the bracket cover the limit, and is it narrow? Searches for capacity on queues whose limit is known.
 
-    python benchmarks/capacity.py [--repeats 40] [--json FILE] [--only NAME]
+    python benchmarks/capacity.py [--repeats 40] [--first 101] [--json FILE] [--only NAME]
 
 Each search tries its rates as a generator would: Poisson arrivals at that rate, an empty queue at the start, a warm-up
 that is left out, intervals of one second. The limits are exact: of M/M/c from the closed form of its sojourn time, of
 M/D/1 from Crommelin's formula for its wait (1932), of M/M/1/K from its own, of the rate limiter (a token bucket, which
 refuses as M/D/1/K does) from its embedded chain. None of them enters the search. A search counts as good where its
 bracket covers the limit and is at most 5 % wide. `seconds` are those that the trials would take, warm-ups included; a
-search has half an hour of them.
+search has half an hour of them. The search was tuned on repeats 1 to 100; by default those from 101 on are shown. Exits
+with 1 where fewer than 36 of 40 are good.
 """
 
 import argparse
@@ -246,8 +247,8 @@ def search(case: Case, repeat: int, **options: Any) -> tuple[Found, dict[str, fl
     return under_way.found, {"trials": trials, "seconds": under_way.spent_ns / SECOND, "requests": requests}
 
 
-def summary(case: Case, repeats: int, **options: Any) -> dict[str, Any]:
-    runs = [search(case, repeat, **options) for repeat in range(1, repeats + 1)]
+def summary(case: Case, repeats: int, first: int, **options: Any) -> dict[str, Any]:
+    runs = [search(case, repeat, **options) for repeat in range(first, first + repeats)]
     brackets = [(found.low or 0.0, found.high or math.inf) for found, _ in runs]
     widths = [2 * (high - low) / (high + low) if high < math.inf else math.inf for low, high in brackets]
     covered = [low <= case.limit <= high for low, high in brackets]
@@ -266,26 +267,28 @@ def summary(case: Case, repeats: int, **options: Any) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--first", type=int, default=101)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default="")
     given = parser.parse_args()
-    print(f"{'':28}{'limit':>8}{'good':>6}{'covered':>9}{'narrow':>8}{'width':>8}{'bias':>7}"
+    print(f"{'':28}{'limit':>8}{'good':>6}{'covered':>9}{'narrow':>8}{'width':>8}{'error':>7}"
           f"{'trials':>8}{'seconds':>9}{'(most)':>8}{'requests':>10}")  # fmt: skip
     rows = []
     for case in cases():
         if given.only not in case.name:
             continue
-        row = summary(case, given.repeats)
+        row = summary(case, given.repeats, given.first)
         rows.append(row)
         print(f"{row['case']:28}{row['limit']:8.1f}{row['good']:6}{row['covered']:9}{row['narrow']:8}{row['width']:8.2%}"
               f"{row['error']:7.2%}{row['trials']:8.0f}{row['seconds']:9.0f}{row['most_seconds']:8.0f}"
               f"{row['requests']:10,.0f}", flush=True)  # fmt: skip
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
+    return int(any(row["good"] < 0.9 * row["repeats"] for row in rows))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -35,7 +35,7 @@ class Sought:
     precision: float = 0.05
     confidence: float = 0.95
     trial_ns: int = 10 * SECOND
-    most_ns: int = 600 * SECOND
+    most_ns: int = 1200 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,7 @@ class CapacitySearch:
         return self.folder / LOG_NAME
 
 
-def find_capacity(
-    plan: LoadPlan, sought: Sought, options: LoadOptions, stop: Stop | None = None
-) -> CapacitySearch:
+def find_capacity(plan: LoadPlan, sought: Sought, options: LoadOptions, stop: Stop | None = None) -> CapacitySearch:
     """Search, and leave the log in a new folder.
 
     What goes wrong after the log was opened stands in the answer, beside the log.

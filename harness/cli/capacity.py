@@ -23,7 +23,7 @@ Examples:
 @click.option("--precision", default="5%", show_default=True, metavar="SHARE", help="How wide the bracket may be.")
 @click.option("--confidence", default="95%", show_default=True, metavar="SHARE", help="That the limit lies in it.")
 @click.option("--trial", default="10s", show_default=True, metavar="DURATION", help="Of one trial, at least.")
-@click.option("--within", default="10m", show_default=True, metavar="DURATION", help="For all trials together.")
+@click.option("--within", default="20m", show_default=True, metavar="DURATION", help="For all trials together.")
 @click.option("--arrivals", default="poisson", show_default=True, metavar="WORD", help="constant, poisson or gamma:CV.")
 @common_flags
 @worker_flags
