@@ -126,7 +126,7 @@ def on_stand_in(asked: peers.Asked, take: Callable[..., Figures], *, logged: boo
 
 def row(name: str, figures: Figures) -> None:
     cells = "".join(f"{value * 1e3:>10.1f}" if value is not None else f"{'-':>10}" for value in figures.values())
-    print(f"  {name:<34}{cells}")
+    print(f"  {name:<44}{cells}")
 
 
 def told(name: str, runs: list[tuple[Figures, Figures]]) -> tuple[Figures, Figures]:
@@ -165,7 +165,7 @@ def main() -> None:
                 for server, pair in (("nginx, stopped", stopped), ("stand-in", still)):
                     runs.setdefault(f"{server}: {name}", []).append(pair)
     print(f"\n{RATE}/s for 10 s, still for 1 s; medians of {rounds} rounds; latencies in ms")
-    print(f"  {'':<34}{'p50':>10}{'p95':>10}{'p99':>10}{'p99.9':>10}")
+    print(f"  {'':<44}{'p50':>10}{'p95':>10}{'p99':>10}{'p99.9':>10}")
     row("stand-in, by its schedule", by_schedule(Stillness(EVERY_NS, FOR_NS), SERVICE_NS))
     middles = {name: told(name, runs[name]) for name in sorted(runs)}
     print()
