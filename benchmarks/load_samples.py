@@ -41,9 +41,11 @@ class Samples:
         keep = self._kept.extend
 
         def both(exchange: Any) -> None:
-            done(exchange)  # which says whether its status was a fault
+            # Before it is done: a closed loop uses the exchange again, for its user's next request.
             times = exchange.due_ns, exchange.taken_ns, exchange.sent_ns, exchange.done_ns
-            keep((exchange.number, *times, not exchange.fault))
+            number = exchange.number
+            done(exchange)  # which says whether its status was a fault
+            keep((number, *times, not exchange.fault))
 
         return make_client(plan, target, address, most, both, now)
 

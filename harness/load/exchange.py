@@ -103,3 +103,11 @@ class Exchange:
         """It was sent again, because the connection that it went out on had been closed by the target while idle."""
         self.user = 0
         """Of a closed loop."""
+
+    def again(self, number: int, due_ns: int, taken_ns: int, target: int, body: int, wire: bytes) -> None:
+        """Become the next request of the same user, after one that was answered well: quicker than to make another."""
+        self.number, self.due_ns, self.taken_ns = number, due_ns, taken_ns
+        self.target, self.body, self.wire = target, body, wire
+        self.sent_ns = 0
+        self.answer = self.gaps = None
+        self.retried = False

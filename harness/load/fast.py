@@ -11,19 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-import httptools
-
 from harness.domain.load import Limits
 from harness.load.address import Address, kind_of
 from harness.load.exchange import Exchange
+from harness.load.reading import END_OF_HEAD, Head, Reading
 
 MOST_HEADS: Final = 512
 """Heads that are remembered at once; a Date header makes a new one each second."""
-MOST_HEAD_BYTES: Final = 65_536
-_END_OF_HEAD: Final = b"\r\n\r\n"
 
-Head = tuple[int, int, bool, str, str]
-"""Of an answer: status, length of the body, whether the connection stays open, content type, location."""
 Whole = tuple[bytes, int, Head]
 """Of an answer that came in one piece: the bytes of its head, its length in all, and what its head says."""
 
@@ -140,12 +135,19 @@ class FastClient:
 
     def remembered(self, data: bytes) -> Whole | None:
         """What is known of an answer that came in one piece, where its head was seen before; it is the latest then."""
-        text = data[: data.find(_END_OF_HEAD) + 4]
+        text = data[: data.find(END_OF_HEAD) + 4]
         head = self.heads.get(text)
         if head is None or len(data) != len(text) + head[1]:
             return None
         self.latest = text, len(data), head
         return self.latest
+
+    def remember(self, text: bytes, head: Head) -> None:
+        """Keep what a head says, for the next answer that has the same one."""
+        if len(self.heads) >= MOST_HEADS:
+            self.heads.clear()
+        status, length, keep, content_type, location = head
+        self.heads[text] = (status, length, keep and self.keep_alive, content_type, location)
 
     def lost(self, connection: "_Connection") -> None:
         """A connection is no more."""
@@ -228,7 +230,7 @@ class _Connection(asyncio.Protocol):
         self._plain = not client.stream
         self._transport: Any = None
         self._write: Any = None
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
         self._fresh = True
         """No byte of the present answer has come."""
         self.exchange: Exchange | None = None
@@ -283,7 +285,7 @@ class _Connection(asyncio.Protocol):
         now = self._now()
         if self._fresh:
             self._fresh = False
-            self._reading = _Reading(self._client, whole=data)
+            self._reading = Reading(data, max_body=self._client.limits.max_body, keep=self._client.keep_answers)
             exchange.first_ns = now
             if self._client.stream:
                 exchange.gaps = []
@@ -296,7 +298,7 @@ class _Connection(asyncio.Protocol):
         elif reading.complete:
             self._answered(exchange, reading, now)
 
-    def _answered(self, exchange: Exchange, reading: "_Reading", now: int) -> None:
+    def _answered(self, exchange: Exchange, reading: Reading, now: int) -> None:
         exchange.done_ns = now
         exchange.status, exchange.content_type, exchange.location = (
             reading.status,
@@ -305,6 +307,8 @@ class _Connection(asyncio.Protocol):
         )
         if reading.body:
             exchange.answer = b"".join(reading.body)
+        if (known := reading.head()) is not None:
+            self._client.remember(*known)
         if self._client.stream:
             exchange.gaps = reading.gaps
         self.exchange, self._reading = None, None
@@ -373,115 +377,3 @@ class _Connection(asyncio.Protocol):
         """Close it now."""
         self._client.lost(self)
         self._transport.abort()
-
-
-class _Reading:
-    """An answer that is being read by httptools."""
-
-    def __init__(self, client: FastClient, whole: bytes) -> None:
-        self._client = client
-        self._whole = whole
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._fed = 0
-        self._length: int | None = None
-        self._chunked = False
-        self._interim = False
-        self._last_ns = 0
-        self._piece = False
-        self.status = 0
-        self.headed = False
-        self.complete = False
-        self.keep = False
-        self.content_type = ""
-        self.location = ""
-        self.body: list[bytes] = []
-        self.size = 0
-        self.gaps: list[int] = []
-        self.fault: tuple[str, str] | None = None
-
-    @property
-    def until_close(self) -> bool:
-        """The body ends where the connection does."""
-        return self.headed and not self.complete and self._length is None and not self._chunked
-
-    def feed(self, data: bytes, now: int) -> None:
-        """Take bytes as they came."""
-        self._fed += len(data)
-        self._piece = False
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.fault = ("upgrade", f"status {self._parser.get_status_code()}")
-            return
-        except httptools.HttpParserError as error:
-            told = str(error) or type(error).__name__
-            self.fault = (
-                ("excess_data", told) if self.complete else ("bad_answer", f"{told}; began {self._whole[:60]!r}")
-            )
-            return
-        if self._piece:
-            if self._last_ns:
-                self.gaps.append(now - self._last_ns)
-            self._last_ns = now
-        if not self.headed and self._fed > MOST_HEAD_BYTES:
-            self.fault = ("head_too_large", f"{self._fed} bytes without an end of the head")
-        elif self.complete and not self.fault and self._fed == len(self._whole):
-            self._remember()
-
-    def _remember(self) -> None:
-        """Keep what was made of this head, for the next answer that has the same one."""
-        cut = self._whole.find(_END_OF_HEAD) + 4
-        if self._chunked or self._interim or self._length is None or len(self._whole) != cut + self._length:
-            return
-        heads = self._client.heads
-        if len(heads) >= MOST_HEADS:
-            heads.clear()
-        keep = self.keep and self._client.keep_alive
-        heads[self._whole[:cut]] = (self.status, self._length, keep, self.content_type, self.location)
-
-    # --- what httptools calls ---
-
-    def on_message_begin(self) -> None:
-        """An answer begins: the first, the one after an interim one, or one too many."""
-        if self.complete:
-            self.fault = ("excess_data", "another answer came that nobody asked for")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        word = name.lower()
-        if word == b"content-length":
-            self._length = int(value) if value.isdigit() else None
-        elif word == b"transfer-encoding":
-            self._chunked = b"chunked" in value.lower()
-        elif word == b"content-type":
-            self.content_type = value.decode("latin-1")
-        elif word == b"location":
-            self.location = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        """The head is complete."""
-        if self.complete:
-            return
-        self.status = self._parser.get_status_code()
-        self.headed = self.status >= 200
-        if self.status in {204, 304}:
-            self._length = 0
-        if self._length is not None and self._length > self._client.limits.max_body:
-            self.fault = ("body_too_large", f"its head promises {self._length} bytes")
-
-    def on_body(self, part: bytes) -> None:
-        """A part of the body."""
-        self._piece = True
-        self.size += len(part)
-        if self.size > self._client.limits.max_body:
-            self.fault = self.fault or ("body_too_large", f"{self.size} bytes came, and more were to come")
-        elif self._client.keep_answers or self.status >= 300:  # what a failure says is shown
-            self.body.append(part)
-
-    def on_message_complete(self) -> None:
-        """The answer is complete; an interim one (1xx) is not the answer."""
-        if self.status < 200:
-            self._interim, self._length, self._chunked = True, None, False
-            return
-        self.complete = True
-        self.keep = self._parser.should_keep_alive()

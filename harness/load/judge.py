@@ -15,6 +15,8 @@ from harness.stats.grade import GRADES, LOWEST, Rung, grade
 
 SPOILING_NS: Final = 1_000_000
 """A lag that shifts no percentile by more than this spoils nothing."""
+TURN_NS: Final = 2_000_000
+"""The same of a closed loop, whose every turn answers all its users: a fraction of a millisecond for 64 of them."""
 SPOILING_SHARE: Final = 0.05
 """Nor does one that shifts each by less than this share of it."""
 SATURATED: Final = 0.97
@@ -135,13 +137,14 @@ def _shift(plan: LoadPlan, record: Record, total: Tally) -> str:
         seen = total.latency.quantile_ns(q)
         if seen is None:
             continue
+        least = SPOILING_NS
         if plan.mode is Mode.OPEN:
             own = seen - (total.prompt.quantile_ns(q) or 0.0)
             told = "the generator's own lag makes up {} of {} {}"
         else:
-            own = record.pulse.quantile_ns(q) or 0.0
+            own, least = record.pulse.quantile_ns(q) or 0.0, TURN_NS
             told = "the generator came {} late to what it had to do ({}), which the latency of {} holds"
-        if own > max(SPOILING_NS, SPOILING_SHARE * seen):
+        if own > max(least, SPOILING_SHARE * seen):
             lag, latency = (figure_text(name, each / SECOND) for each in (own, seen))
             return told.format(lag, name, latency)
     return ""

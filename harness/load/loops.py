@@ -207,7 +207,7 @@ class Closed:
         self.reached_ns = now - self._start_ns
         self._wait()
 
-    def _send(self, user: int, due_ns: int, now: int) -> None:
+    def _send(self, user: int, due_ns: int, now: int, used: Exchange | None = None) -> None:
         # Numbered by turns: which user asks what does not hang on who was answered first. Of a test of so many requests
         # whoever is free takes the next one.
         free = self._pace.requests is not None
@@ -215,10 +215,13 @@ class Closed:
         number = self.sent * self._share.of + self._share.number if free else turn
         self._asked[user] += 1
         target, body, wire = self._requests.of(number)
-        exchange = Exchange(number, due_ns, now, target, body, wire)
-        exchange.user = user
+        if used is None:
+            used = Exchange(number, due_ns, now, target, body, wire)
+            used.user = user
+        else:
+            used.again(number, due_ns, now, target, body, wire)
         self.sent += 1
-        self._clients[target].send(exchange)
+        self._clients[target].send(used)
         if self.sent >= self._most:
             self.reached_ns = now - self._start_ns
             self.stop()
@@ -236,7 +239,7 @@ class Closed:
             heapq.heappush(self._agenda, (done + self._think_ns(exchange.user), exchange.user))
             self._wait()
         else:
-            self._send(exchange.user, done, self._now())
+            self._send(exchange.user, done, self._now(), exchange)
 
     def stop(self) -> None:
         """Send no more."""

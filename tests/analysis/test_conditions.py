@@ -233,8 +233,8 @@ def test_the_vocabulary_is_that_of_the_interface():
         "mean p50 p90 p95 p99 p999 error_rate success_rate rate requests accuracy precision recall f1 auc log_loss "
         "rmse mae r2 drift_score prediction_drift utilisation queue_length replicas_ready outcome reason "
         "detected_after candidate_requests candidate_share_max bad_responses failed_requests duration agreement grade "
-        "score_distance users_exposed users_harmed ttfb_mean ttfb_p50 ttfb_p90 ttfb_p95 ttfb_p99 gap_mean gap_p50 gap_p90 "
-        "gap_p95 gap_p99"
+        "score_distance users_exposed users_harmed ttfb_mean ttfb_p50 ttfb_p90 ttfb_p95 ttfb_p99 gap_mean gap_p50 "
+        "gap_p90 gap_p95 gap_p99"
     )
     assert sum(metric.kind in QUALITY for metric in METRICS.values()) == 9
 

@@ -1,6 +1,7 @@
 """A load test on virtual time: the generator as it is, and a client that is a queue; no socket, and no waiting."""
 
 import asyncio
+import copy
 import heapq
 from collections import deque
 from collections.abc import Callable
@@ -77,7 +78,7 @@ class Queue:
     def _end(self, exchange: Exchange, fault: str) -> None:
         exchange.fault, exchange.done_ns = fault, self._now()
         exchange.first_ns = exchange.first_ns or exchange.done_ns
-        self.seen.append(exchange)
+        self.seen.append(copy.copy(exchange))  # a closed loop uses it again
         self._done(exchange)
         self._more()
 
