@@ -1,8 +1,11 @@
 """Several generators of one test, each in a process of its own on this machine; what they measured is merged."""
 
 import multiprocessing
-from collections.abc import Callable
-from contextlib import suppress
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final, Protocol
 
@@ -12,7 +15,7 @@ from harness.domain.units import SECOND
 from harness.errors import BackendError
 from harness.load.generator import Snapshot
 from harness.load.loops import Share
-from harness.load.record import Record
+from harness.load.record import Record, Tally
 from harness.load.worker import STOP, Broken, Ready, work
 
 LEAD_NS: Final = 100_000_000
@@ -38,13 +41,37 @@ class Crew(Protocol):
             plan: the load test.
             workers: how many generators.
             tell: told how each stands, each second.
-            stopped: asked often whether to stop.
-            began: called when the test begins.
+            stopped: asked often whether to stop, from the first moment on.
+            began: called when the test begins; never where it is stopped before.
 
         Raises:
             InputError: a target cannot be resolved.
             BackendError: a generator died.
         """
+
+
+def nothing_measured(plan: LoadPlan) -> Record:
+    """Of a test that was stopped before it began."""
+    return Record(cells={}, targets=tuple(Tally() for _ in plan.targets), reached_ns=0, last_ns=0)
+
+
+@contextmanager
+def unsignalled() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C nor SIGTERM, from their first instruction on.
+
+    A terminal, and many supervisors, send them to the whole group, and what they mean is the parent's to decide. A new
+    process keeps the mask of the thread that starts it; what comes for this one meanwhile reaches it right after.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # It unblocks the two when it starts, as it does with the first process; so it is there before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class LocalCrew:
@@ -58,9 +85,11 @@ class LocalCrew:
         context = multiprocessing.get_context("spawn")
         channels: list[Connection[Any, Any]] = []
         orders: list[Connection[Any, Any]] = []
-        processes = []
+        processes: list[Any] = []
         try:
             for number in range(workers):
+                if stopped():
+                    break
                 ours, mouth = context.Pipe(duplex=False)
                 ear, order = context.Pipe(duplex=False)
                 process = context.Process(
@@ -69,13 +98,17 @@ class LocalCrew:
                     name=f"generator-{number + 1}",
                     daemon=True,
                 )
-                process.start()
+                with unsignalled():
+                    process.start()
                 ear.close()
                 mouth.close()
                 channels.append(ours)
                 orders.append(order)
                 processes.append(process)
-            self._get_ready(channels, processes)
+            if not self._get_ready(channels, processes, stopped):
+                for process in processes:
+                    process.kill()  # it has sent nothing, and may be importing for seconds
+                return nothing_measured(plan)
             start_ns = clock.monotonic_ns() + LEAD_NS
             for order in orders:
                 order.send(start_ns)
@@ -91,16 +124,23 @@ class LocalCrew:
                     process.join()
                 process.close()
 
-    def _get_ready(self, channels: list["Connection[Any, Any]"], processes: list[Any]) -> None:
+    def _get_ready(
+        self, channels: list["Connection[Any, Any]"], processes: list[Any], stopped: Callable[[], bool]
+    ) -> bool:
+        """Wait for all to be ready; False where the test was stopped before."""
         until_ns = clock.monotonic_ns() + int(START_S * SECOND)
         for number, channel in enumerate(channels):
-            if not channel.poll(max(0.0, (until_ns - clock.monotonic_ns()) / SECOND)):
-                raise BackendError(
-                    f"generator {number + 1} was not ready within {START_S:g} s; is the machine overloaded?"
-                )
+            while not channel.poll(TURN_S):
+                if stopped():
+                    return False
+                if clock.monotonic_ns() > until_ns:
+                    raise BackendError(
+                        f"generator {number + 1} was not ready within {START_S:g} s; is the machine overloaded?"
+                    )
             told = self._receive(channel, number, processes)
             if not isinstance(told, Ready):
                 raise BackendError(f"generator {number + 1} told {told!r} before it was ready")
+        return not stopped()
 
     def _follow(
         self,

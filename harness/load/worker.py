@@ -53,7 +53,8 @@ def work(plan: LoadPlan, share: Share, ear: "Connection[Any, Any]", mouth: "Conn
         ear: says when to begin (nanoseconds of the machine's clock) and when to stop.
         mouth: is told all that happens. A pipe of its own, since a loop that listens to one makes it non-blocking.
     """
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means.
+    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means. Where there is a mask they
+    # are blocked already (`harness.load.crew.unsignalled`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

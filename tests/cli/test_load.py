@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -187,6 +188,29 @@ def test_interrupted_it_reports_what_there_is(url, tmp_path):
     assert "Interrupted" in out
     events = read(next(tmp_path.glob("reports/load-*/2*/events.jsonl")))
     assert events.only(LoadEnded).status == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_whole_group_interrupted_while_generators_start(number, tmp_path):
+    (tmp_path / "row.json").write_text("{}")
+    with faulty.refused() as port:
+        running = subprocess.Popen(
+            [
+                sys.executable, "-m", "harness", "load", f"http://127.0.0.1:{port}", "--rate", "50/s",
+                "--duration", "60s", "--payload", "row.json", "--workers", "2", "--json", "load.json",
+            ],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        while not (logs := list(tmp_path.glob("reports/load-*/2*/events.jsonl"))) or not logs[0].read_text():
+            assert running.poll() is None
+            Event().wait(0.01)
+        os.killpg(running.pid, number)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in out + err
+    ended = read(logs[0]).only(LoadEnded)
+    assert (ended.status, ended.reason) == ("interrupted", f"stopped by {number.name}"), err
+    assert json.loads((tmp_path / "load.json").read_text())["scheduled"] < 60 * 50
 
 
 def test_mlperf_s_single_stream(call, url):

@@ -3,7 +3,9 @@
 import json
 import os
 import pickle
+import re
 import signal
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -106,6 +108,39 @@ def test_a_generator_that_dies_is_told_and_the_others_end(monkeypatch):
         pytest.raises(BackendError, match=r"generator \d died \(exit code -9\)"),
     ):
         Told().run(LocalCrew(), plan_of(port, duration_s=30.0), 2)
+
+
+def _tells_its_mask(plan, share, ear, mouth):
+    """Before it could have set anything itself."""
+    pending = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    mouth.send(crews.Broken(BackendError(f"blocked: {sorted(pending)}")))
+
+
+def test_signals_are_kept_from_a_generator_from_its_first_instruction_on(monkeypatch):
+    monkeypatch.setattr(crews, "work", _tells_its_mask)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.raises(BackendError, match=re.escape(f"blocked: {[signal.SIGINT, signal.SIGTERM]}")):
+        Told().run(LocalCrew(), plan_of(1), 1)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def _never_ready(plan, share, ear, mouth):
+    with suppress(EOFError):
+        ear.recv()
+
+
+def test_stopped_while_generators_start_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(crews, "work", _never_ready)
+    looks = iter(range(1000))
+    told = Told()
+    record = LocalCrew().run(plan_of(1), 2, told, lambda: next(looks) > 4, told.began)
+    assert (record.total.counts.scheduled, len(record.targets), record.reached_ns) == (0, 1, 0)
+    assert (told.begun, told.snapshots) == (0, [])
+
+
+def test_stopped_at_once_no_generator_is_started():
+    record = Told(stop_after=0).run(LocalCrew(), plan_of(1), 2)
+    assert record.total.counts.scheduled == 0
 
 
 # --- Dask -------------------------------------------------------------------------------------------------------------
