@@ -148,7 +148,7 @@ def free_url() -> str:
 def ours(model: Path, log: Path) -> Iterator[str]:
     url = free_url()
     port = url.rpartition(":")[2]
-    command = [sys.executable, "-m", "harness", "serve", model, "--name", "churn", "--port", port]
+    command = [sys.executable, "-m", "harness", "serve", model, "--name", "churn", "--port", port, "--linger", "0s"]
     with process(command, log, url, "/ready"):
         yield url
 

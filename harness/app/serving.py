@@ -12,6 +12,7 @@ from harness.errors import InputError, NotRegistered
 if TYPE_CHECKING:
     from harness.domain.model import TrainedModel
     from harness.serving.answering import Served
+    from harness.serving.process import Going, Place, Running
     from harness.serving.server import Settings
 
 
@@ -28,6 +29,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8080
     timeout_ns: int = 10_000_000_000
+    linger_ns: int = 5_000_000_000
     drain_ns: int = 10_000_000_000
     max_body: int = 4 << 20
     max_batch: int = 64
@@ -47,9 +49,14 @@ class Options:
 
         limits = Limits(self.max_batch, self.batch_wait_ns, self.queue, self.timeout_ns, self.threads)
         return Settings(
-            limits, self.max_body, self.drain_ns, self.prediction_log, self.rotate_bytes, self.access_log,
-            self.service_log,
-        )  # fmt: skip
+            limits, self.max_body, self.prediction_log, self.rotate_bytes, self.access_log, self.service_log
+        )
+
+    def going(self) -> "Going":
+        """How it goes down."""
+        from harness.serving.process import Going
+
+        return Going(self.linger_ns, self.drain_ns)
 
 
 def is_file(model: str) -> bool:
@@ -99,28 +106,29 @@ def serve(options: Options) -> int:
 
     one = find(options)
     place = process.Place(options.host, options.port)
-    process.run(lambda: ModelServer(one, options.settings()), place, options.drain_ns, say)
+    process.run(lambda: ModelServer(one, options.settings()), place, options.going(), say)
     return 0
 
 
-def serve_fake(flags: Mapping[str, str], host: str, port: int, drain_ns: int, service_log: str | None) -> int:
+def serve_fake(flags: Mapping[str, str], place: "Place", going: "Going", service_log: str | None) -> int:
     """Serve the stand-in until a signal; the exit code.
 
     Raises:
         InputError: a flag is wrong.
     """
     from harness.serving import fake, process
+    from harness.serving.fake.app import FakeServer
 
     settings = fake.from_flags(flags)
     log = Path(service_log) if service_log else None
 
-    def make() -> process.Running:
+    def make() -> "Running":
         try:
-            return process.Plain(fake.application(settings, service_log=log))
+            return FakeServer(settings, log)
         except OSError as error:
             raise InputError(f"--service-log {service_log}: cannot be written: {error.strerror}") from error
 
-    process.run(make, process.Place(host, port), drain_ns, say)
+    process.run(make, place, going, say)
     return 0
 
 
@@ -184,7 +192,7 @@ def main() -> None:
         one = find(options)
         process.stop_with(sys.stdin)
         place = process.Place(options.host, options.port, shared=True)
-        process.run(lambda: ModelServer(one, options.settings()), place, options.drain_ns, say)
+        process.run(lambda: ModelServer(one, options.settings()), place, options.going(), say)
     except HarnessError as error:
         sys.stderr.write(f"{mask(str(error))}\n")
         sys.exit(2 if isinstance(error, InputError) else 3)

@@ -61,9 +61,10 @@ def supervise(options: Options) -> int:
             environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": shared}
             one = told(replace(options, port=port, workers=1)).encode()
             workers += [Worker(number, _started(one, environment)) for number in range(1, options.workers + 1)]
-            if _watch(workers, stop, until_ready=True):
+            if not _watch(workers, stop, until_ready=True):
                 say(f"ready {process.url_of(held)}")
-                _watch(workers, stop, until_ready=False)
+                if _watch(workers, stop, until_ready=False) == signal.SIGTERM:
+                    _linger(workers, stop, options.linger_ns / SECOND)
     finally:
         _end(workers, options.drain_ns / SECOND + GRACE_S)
         held.close()
@@ -87,11 +88,11 @@ def _started(options: bytes, environment: dict[str, str]) -> "subprocess.Popen[b
 
 @contextmanager
 def _signals() -> Iterator[IO[bytes]]:
-    """A pipe that has something to read once a signal to end has come."""
+    """A pipe that holds the number of each signal to end that has come."""
     reading, writing = os.pipe()
 
-    def heard(*_: object) -> None:
-        os.write(writing, b"!")
+    def heard(number: int, _: object) -> None:
+        os.write(writing, bytes([number]))
 
     before: list[tuple[int, Callable[..., object] | int | None]] = [
         (number, signal.signal(number, heard)) for number in (signal.SIGTERM, signal.SIGINT)
@@ -105,8 +106,8 @@ def _signals() -> Iterator[IO[bytes]]:
         os.close(writing)
 
 
-def _watch(workers: list[Worker], stop: IO[bytes], *, until_ready: bool) -> bool:
-    """Wait until all are ready, or for a signal; false on a signal.
+def _watch(workers: list[Worker], stop: IO[bytes], *, until_ready: bool) -> int:
+    """Wait until all are ready, or for a signal; its number, 0 without one.
 
     Raises:
         BackendError: one of them died.
@@ -120,13 +121,13 @@ def _watch(workers: list[Worker], stop: IO[bytes], *, until_ready: bool) -> bool
             for key, _ in selector.select():
                 worker = key.data
                 if worker is None:
-                    return False
+                    return stop.read(1)[0]
                 line = worker.told.readline()
                 if not line:
                     raise _died(worker)
                 if line.startswith(READY):
                     waiting.discard(worker.number)
-    return True
+    return 0
 
 
 def _died(worker: Worker) -> Exception:
@@ -137,10 +138,26 @@ def _died(worker: Worker) -> Exception:
     return BackendError(f"worker {worker.number} (process {worker.process.pid}) ended {how}; the others are stopped")
 
 
+def _linger(workers: list[Worker], stop: IO[bytes], linger_s: float) -> None:
+    """Pass a SIGTERM on, and wait while they linger, or for a second signal."""
+    for worker in workers:
+        worker.process.terminate()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stop, selectors.EVENT_READ)
+        selector.select(linger_s)
+
+
 def _end(workers: list[Worker], within_s: float) -> None:
+    """End them without lingering: one that serves drains at the second signal, one that still loads dies of the first.
+
+    Args:
+        workers: all of them; some may have ended.
+        within_s: one that has not ended by then is killed.
+    """
     for worker in workers:
         if worker.process.poll() is None:
             worker.process.terminate()
+            worker.process.send_signal(signal.SIGINT)
     for worker in workers:
         try:
             worker.process.wait(within_s)

@@ -9,6 +9,8 @@ import click
 from harness.cli import options
 from harness.errors import InputError
 
+LINGER_NS: Final = 5_000_000_000
+"""Longer than a cluster takes to tell its proxies that a pod goes, and with the drain half of the 30 s it allows."""
 SIZES: Final = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 
 
@@ -75,13 +77,13 @@ Examples:
     help="From a request's arrival to its answer (504).",
 )
 @click.option(
-    "--drain",
-    type=duration,
-    metavar="DURATION",
-    default="10s",
-    show_default=True,
-    help="On SIGTERM: how long what is in flight may take.",
-)
+    "--linger", type=duration, metavar="DURATION",
+    help="On SIGTERM: how long it still listens and answers, not ready any more (default: 5s; with --fake 0s).",
+)  # fmt: skip
+@click.option(
+    "--drain", type=duration, metavar="DURATION", default="10s", show_default=True,
+    help="Then: how long what is in flight may take.",
+)  # fmt: skip
 @click.option(
     "--max-body", type=size, cls=options.OfOneCall, metavar="SIZE", default="4MB", show_default=True,
     help="Largest body of a request (413).",
@@ -127,7 +129,8 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
 
     It speaks three protocols at once: POST /predict (json), POST /invocations (MLflow), POST /v2/models/NAME/infer
     (Open Inference Protocol). GET /openapi.json tells what the model takes. Once it serves, it prints one line:
-    ready URL. SIGTERM or Ctrl-C ends it when what is in flight is answered.
+    ready URL. On SIGTERM it is not ready, and answers for --linger more; then it ends when what is in flight is
+    answered. Ctrl-C, or a second signal, ends it without lingering.
     """
     from harness.app import serving
 
@@ -148,6 +151,7 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
     chosen |= {
         "queue": _queue(given["queue"]),
         "workers": given["workers"] or 1,
+        "linger_ns": LINGER_NS if given["linger"] is None else given["linger"],
         "rotate_bytes": given["rotate"],
         "registry": options.backends(given["registry"], None).registry if given["registry"] else None,
     }
@@ -156,10 +160,13 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
 
 def _fake(flags: dict[str, str], given: dict[str, Any]) -> int:
     from harness.app import serving
+    from harness.serving.process import Going, Place
 
     shared = {"workers": given["workers"], "queue": given["queue"], "model": given["name"], "version": given["version"]}
     flags |= {word: str(value) for word, value in shared.items() if value is not None}
-    return serving.serve_fake(flags, given["host"], given["port"], given["drain"], given["service_log"])
+    return serving.serve_fake(
+        flags, Place(given["host"], given["port"]), Going(given["linger"] or 0, given["drain"]), given["service_log"]
+    )
 
 
 def _queue(text: str | None) -> int:

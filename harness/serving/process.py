@@ -1,6 +1,8 @@
-"""A server from its first socket to its last answer: bind, say so, serve, and on a signal drain.
+"""A server from its first socket to its last answer: bind, say so, serve, and on a signal go down.
 
-On SIGTERM or SIGINT it is not ready at once, ends each connection with its answer, and finishes what is in flight.
+On SIGTERM it is not ready at once and ends each connection with its answer, but goes on listening for a while: a
+balancer sends it requests until it has seen that. Then it listens no more, and finishes what is in flight. SIGINT, and
+a second signal, end the while.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ from harness.serving.logs import LineLog
 FORMAT: Final = "%(levelname)s %(message)s"
 BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 75.0
-LINGER_S: Final = 1.0
+REFUSED_S: Final = 1.0
 """How long the rest of a body that was refused is still read, so that its sender sees the answer."""
 SWITCH_S: Final = 0.001
 """How long the model's thread or the loop goes on before the other has its turn; Python's default is 5 ms."""
@@ -49,8 +51,18 @@ class Running(Protocol):
         ...
 
     def drain(self) -> None:
-        """Be ready no more."""
+        """Be ready no more, and end each connection with its answer."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """How a server goes down."""
+
+    linger_ns: int = 0
+    """From SIGTERM: how long it still listens and answers, not ready any more."""
+    drain_ns: int = 10 * SECOND
+    """From then on: how long what is in flight may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +111,13 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(make: Callable[[], Running], place: Place, drain_ns: int, say: Callable[[str], None]) -> None:
+def run(make: Callable[[], Running], place: Place, going: Going, say: Callable[[str], None]) -> None:
     """Serve until a signal, or until the parent is gone where this is a worker.
 
     Args:
         make: makes the server; called where the loop runs.
         place: where it listens.
-        drain_ns: from the signal to the end, at most.
+        going: how it goes down.
         say: told ``ready URL`` once it serves.
 
     Raises:
@@ -118,40 +130,56 @@ def run(make: Callable[[], Running], place: Place, drain_ns: int, say: Callable[
         server = make()
         start_logging()
         sys.setswitchinterval(SWITCH_S)
-        await _serve(server, listening, drain_ns, say)
+        await _serve(server, listening, going, say)
 
     with listening:
         anyio.run(main, backend="asyncio", backend_options={"use_uvloop": quick})
 
 
-async def _serve(server: Running, listening: socket.socket, drain_ns: int, say: Callable[[str], None]) -> None:
+async def _serve(server: Running, listening: socket.socket, going: Going, say: Callable[[str], None]) -> None:
     app = server.application()
     runner = web.AppRunner(
         app,
         access_log=logging.getLogger("harness.serving.access") if _logs_access(server) else None,
         access_log_class=_access_logger(server),
         keepalive_timeout=KEEP_ALIVE_S,
-        lingering_time=LINGER_S,
+        lingering_time=REFUSED_S,
         handler_cancellation=False,
         shutdown_timeout=WRITE_S,
     )
     await runner.setup()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stop.set)
+    stop, hurry = _on_signals()
+    site = web.SockSite(runner, listening, backlog=BACKLOG)
     try:
-        await web.SockSite(runner, listening, backlog=BACKLOG).start()
+        await site.start()
         gc.collect()
         gc.freeze()  # what is there now stays: no collection walks a model of many objects
         say(f"ready {url_of(listening)}")
         await stop.wait()
-        deadline_ns = now_ns() + max(0, drain_ns - round(WRITE_S * SECOND))
         server.drain()
+        with anyio.move_on_after(going.linger_ns / SECOND):
+            await hurry.wait()
+        await site.stop()
+        deadline_ns = now_ns() + max(0, going.drain_ns - round(WRITE_S * SECOND))
         while server.in_flight and now_ns() < deadline_ns:  # noqa: ASYNC110 - a count, and twenty looks a second
             await asyncio.sleep(SETTLE_S)
     finally:
         await runner.cleanup()
+
+
+def _on_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """What is set when it is to end, and what when it is to end without lingering."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard(number: int) -> None:
+        if number == signal.SIGINT or stop.is_set():
+            hurry.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):  # in that order: a parent in a hurry sends both
+        loop.add_signal_handler(each, heard, each)
+    return stop, hurry
 
 
 def _logs_access(server: Running) -> bool:
@@ -182,27 +210,6 @@ def _access_logger(server: Running) -> type[AbstractAccessLogger]:
     return Access
 
 
-class Plain:
-    """An application that needs no draining of its own, as the stand-in's.
-
-    Args:
-        app: the application.
-    """
-
-    in_flight = 0
-    access: LineLog | None = None
-
-    def __init__(self, app: web.Application) -> None:
-        self._app = app
-
-    def application(self) -> web.Application:
-        """The application."""
-        return self._app
-
-    def drain(self) -> None:
-        """Nothing: what is in flight is finished all the same."""
-
-
 def start_logging() -> None:
     """What a server has to say goes to standard error, warnings of Python's too."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=FORMAT)
@@ -222,10 +229,10 @@ def quiet_about_bad_requests() -> None:
 
 
 def stop_with(stream: Any) -> None:
-    """End like on SIGTERM once a stream ends: a worker's parent holds its other end for as long as it lives."""
+    """End like on SIGINT once a stream ends: a worker's parent holds its other end for as long as it lives."""
 
     def watch() -> None:
         stream.read()
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -47,8 +47,6 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     max_body: int = 4 << 20
     """Bytes of a request's body."""
-    drain_ns: int = 10 * SECOND
-    """From the signal to the end, at most."""
     prediction_log: str | None = None
     rotate_bytes: int = 256 << 20
     """A prediction log of that size is put aside."""
@@ -80,7 +78,7 @@ class ModelServer:
         self.answerer = Answerer(served.model.estimator, served.features, served.task)
         self.checker = Checker(self.answerer.features)
         self.in_flight = 0
-        self.draining_since_ns: int | None = None
+        self.draining = False
         self._prefix = os.urandom(6).hex()
         self._number = 0
         self._document = dumps(openapi.document(served, labels=self.settings.prediction_log is not None))
@@ -94,7 +92,7 @@ class ModelServer:
 
     def drain(self) -> None:
         """From now on it is not ready, and each connection ends with its answer."""
-        self.draining_since_ns = wall_ns()
+        self.draining = True
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -163,7 +161,7 @@ class ModelServer:
                 response = _answer(body, status, self._key(request))
             finally:
                 self.in_flight -= 1
-            if self.draining_since_ns is not None:
+            if self.draining:
                 response.force_close()
             return response
 
@@ -192,7 +190,6 @@ class ModelServer:
         return handle
 
     async def _predicted(self, request: web.Request, spoken: Spoken, key: str, arrived_ns: int) -> web.Response:
-        self._check_open()
         media = check_type(request.headers.get("Content-Type"), spoken.media)
         if "Inference-Header-Content-Length" in request.headers and spoken.name == "v2":
             raise Refused(BAD_REQUEST, BINARY)
@@ -203,12 +200,6 @@ class ModelServer:
         said = spoken.answer(self.served, asked, answered.answers, asked.key or key)
         self._note(asked, answered, key if request.headers.get(ID) == key else asked.key or key, arrived_ns)
         return _answer(said, 200, key)
-
-    def _check_open(self) -> None:
-        """While it drains it still answers, for balancers need a moment to see; but not to the very end."""
-        since_ns = self.draining_since_ns
-        if since_ns is not None and wall_ns() - since_ns > self.settings.drain_ns // 2:
-            raise Refused(NOT_READY, "the server is going down; ask another one", retry_after_s=1)
 
     def _note(self, asked: Asked, answered: Answered, key: str, arrived_ns: int) -> None:
         answers = answered.answers
@@ -281,7 +272,7 @@ class ModelServer:
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether it may get traffic."""
-        state = "draining" if self.draining_since_ns is not None else "stuck" if self.batcher.stuck else "ready"
+        state = "draining" if self.draining else "stuck" if self.batcher.stuck else "ready"
         ready = state == "ready"
         headers = {} if ready else {"Retry-After": "1"}
         body = {"status": state, "ready": ready, **self._who()}

@@ -95,6 +95,11 @@ def slow_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def quick(*words: str | Path) -> tuple[str | Path, ...]:
+    """Words of a program that does not linger."""
+    return (*words, "--linger", "0s")
+
+
 # --- one process ------------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +129,83 @@ async def test_on_sigterm_what_is_in_flight_is_answered_and_the_exit_code_is_zer
     assert "loaded from a pickle, as --trust-pickle allows" in said
 
 
+async def status_of(url: str) -> tuple[int, str | None]:
+    """Status and Connection of an answer on a connection of its own."""
+    async with aiohttp.request("GET", url) as response:
+        return response.status, response.headers.get("Connection")
+
+
+@pytest.mark.parametrize("words", [("--workers", "1"), ("--workers", "2"), ("--fake",)])
+async def test_while_it_lingers_no_request_is_refused(churn_file: Path, words: tuple[str, ...]) -> None:
+    """Requests are under way across a SIGTERM, each on a new connection; a second SIGTERM ends the while."""
+    of_model = () if "--fake" in words else (churn_file,)
+    row = openapi.example(serving(pipeline("logistic_regression")))
+    statuses: list[int] = []
+    enough = asyncio.Event()
+    async with program(*of_model, *words, "--linger", "600s") as running:
+
+        async def ask() -> None:
+            while not enough.is_set():
+                async with aiohttp.request("POST", f"{running.url}/predict", json=row) as response:
+                    statuses.append(response.status)
+
+        asking = [asyncio.create_task(ask()) for _ in range(4)]
+        await until(lambda: asyncio.sleep(0, len(statuses) >= 20))
+        running.process.terminate()
+
+        async def not_ready() -> bool:
+            return await status_of(f"{running.url}/ready") == (503, "close")
+
+        await until(not_ready)
+        before = len(statuses)
+        await until(lambda: asyncio.sleep(0, len(statuses) >= before + 100))
+        after = {(await status_of(f"{running.url}/ready"))[0] for _ in range(10)}
+        enough.set()
+        await asyncio.gather(*asking)
+        assert running.process.returncode is None
+        running.process.terminate()
+        assert await running.ended() == (0, "")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await status_of(f"{running.url}/ready")
+    assert set(statuses) == {200}
+    assert after == {503}
+
+
+async def test_an_idle_server_lingers_too_and_then_ends_by_itself(churn_file: Path) -> None:
+    async with program(churn_file, "--linger", "1500ms") as running:
+        running.process.terminate()
+        seen = []
+        while running.process.returncode is None:
+            try:
+                seen.append((await status_of(f"{running.url}/ready"))[0])
+            except aiohttp.ClientError:
+                break
+            await asyncio.sleep(0.01)
+        assert (await running.ended())[0] == 0
+    assert 503 in seen
+
+
+@pytest.mark.parametrize("words", [(), ("--workers", "2")])
+async def test_ctrl_c_ends_it_without_lingering(churn_file: Path, words: tuple[str, ...]) -> None:
+    async with program(churn_file, *words, "--linger", "600s") as running:
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == (0, "")
+
+
+async def test_what_the_stand_in_has_in_flight_is_finished() -> None:
+    async with program("--fake", "--latency", "2500ms") as running, session_with(running) as session:
+        slow = asyncio.create_task(post(session, "/predict", {"a": 1}))
+
+        async def in_flight() -> bool:
+            async with session.get("/metrics") as response:
+                return "\nmodel_requests_in_service 1.0" in await response.text()
+
+        await until(in_flight)
+        running.process.terminate()
+        assert (await slow)[0] == 200
+        assert (await running.ended())[0] == 0
+
+
 async def test_a_drain_has_an_end(slow_file: Path) -> None:
     async with program(slow_file, "--trust-pickle", "--drain", "300ms") as running, session_with(running) as session:
         slow = asyncio.create_task(post(session, "/predict", {"seconds": 60}))
@@ -143,7 +225,7 @@ async def _busy(session: aiohttp.ClientSession) -> bool:
 async def test_logs_of_a_process(churn_file: Path, tmp_path: Path) -> None:
     access, service = tmp_path / "access.jsonl", tmp_path / "service.jsonl"
     async with program(
-        churn_file, "--access-log", access, "--service-log", service, "--name", "c", "--version", "v2"
+        *quick(churn_file), "--access-log", access, "--service-log", service, "--name", "c", "--version", "v2"
     ) as running:
         async with session_with(running) as session:
             row = openapi.example(serving(pipeline("logistic_regression")))
@@ -177,7 +259,7 @@ async def test_the_stand_in_is_served_with_its_flags() -> None:
 
 async def test_workers_share_a_port_and_their_counts(churn_file: Path) -> None:
     row = openapi.example(serving(pipeline("logistic_regression")))
-    async with program(churn_file, "--workers", "2") as running:
+    async with program(*quick(churn_file), "--workers", "2") as running:
         ids = set()
 
         async def both() -> bool:
@@ -204,7 +286,7 @@ async def test_workers_share_a_port_and_their_counts(churn_file: Path) -> None:
 
 
 async def test_when_a_worker_dies_the_others_end_and_it_is_told(churn_file: Path) -> None:
-    async with program(churn_file, "--workers", "2") as running:
+    async with program(churn_file, "--workers", "2", "--linger", "600s") as running:
         children = children_of(running.process.pid)
         assert len(children) == 2
         os.kill(children[0], signal.SIGKILL)
@@ -214,7 +296,7 @@ async def test_when_a_worker_dies_the_others_end_and_it_is_told(churn_file: Path
 
 
 async def test_workers_end_when_their_parent_is_killed(churn_file: Path) -> None:
-    async with program(churn_file, "--workers", "2") as running:
+    async with program(churn_file, "--workers", "2", "--linger", "600s") as running:
         children = children_of(running.process.pid)
         running.process.kill()
         await running.process.wait()

@@ -17,6 +17,7 @@ from harness.serving.fake.pieces import cut_off, stream, trickle
 from harness.serving.fake.settings import FakeSettings, read, shown
 from harness.serving.fake.still import Stillness
 from harness.serving.fake.workers import Full, Turn, Workers
+from harness.serving.logs import LineLog
 
 ID: Final = "X-Request-Id"
 LARGEST: Final = 64 << 20
@@ -37,20 +38,27 @@ def application(settings: FakeSettings | None = None, *, service_log: Path | Non
     Raises:
         OSError: the log cannot be written.
     """
-    app = web.Application(client_max_size=LARGEST)
-    fake = _Fake(settings or FakeSettings(), service_log)
-    app.cleanup_ctx.append(fake.running)
-    fake.add_routes(app.router)
-    return app
+    return FakeServer(settings or FakeSettings(), service_log).application()
 
 
-class _Fake:
-    """What the handlers share. Its workers and alarm belong to the loop, and are made when that runs."""
+class FakeServer:
+    """What the handlers share. Its workers and alarm belong to the loop, and are made when that runs.
+
+    Args:
+        settings: how it behaves at first.
+        service_log: as `application` says.
+
+    Raises:
+        OSError: the log cannot be written.
+    """
 
     alarm: Alarm
     workers: Workers
+    access: LineLog | None = None
 
     def __init__(self, settings: FakeSettings, service_log: Path | None) -> None:
+        self.in_flight = 0
+        self.draining = False
         self.settings = settings
         self.fates = Fates(settings)
         # By the line, so that it can be read while the server runs; a write is some microseconds.
@@ -59,6 +67,17 @@ class _Fake:
         self.warm_ns = 0
         self.still = Stillness()
         self.counted = Metrics(lambda: self.workers.waiting, lambda: self.workers.busy)
+
+    def application(self) -> web.Application:
+        """The application, ready to be run."""
+        app = web.Application(client_max_size=LARGEST)
+        app.cleanup_ctx.append(self.running)
+        self.add_routes(app.router)
+        return app
+
+    def drain(self) -> None:
+        """From now on it is not ready, whatever it was told to say, and each connection ends with its answer."""
+        self.draining = True
 
     async def running(self, _: web.Application) -> AsyncIterator[None]:
         """What lasts as long as the server runs."""
@@ -104,12 +123,19 @@ class _Fake:
     # --- around handlers ----------------------------------------------------------------------------------------------
 
     def standing(self, handler: Handler) -> Handler:
-        """A handler that waits while the server stands still."""
+        """A handler that is counted, and waits while the server stands still."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            if self.still.every_ns:
-                await self.alarm.until(self.still.advance(wall_ns()))
-            return await handler(request)
+            self.in_flight += 1
+            try:
+                if self.still.every_ns:
+                    await self.alarm.until(self.still.advance(wall_ns()))
+                response = await handler(request)
+            finally:
+                self.in_flight -= 1
+            if self.draining:
+                response.force_close()
+            return response
 
         return handle
 
@@ -228,7 +254,7 @@ class _Fake:
         said = self.settings.readiness
         if said == "fails":
             return _refused(500, "readiness failed, as it was told to")
-        is_ready = said == "lies" or (said == "honest" and wall_ns() >= self.warm_ns)
+        is_ready = not self.draining and said in {"lies", "honest"} and (said == "lies" or wall_ns() >= self.warm_ns)
         return web.json_response(
             {"status": "ready" if is_ready else "not ready", "ready": is_ready, "name": self.settings.model},
             status=200 if is_ready else 503,
