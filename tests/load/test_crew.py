@@ -3,8 +3,10 @@
 import json
 import os
 import pickle
+import queue
 import re
 import signal
+import threading
 from contextlib import suppress
 from dataclasses import replace
 
@@ -187,3 +189,103 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_S", 0.5)
     with faulty.refused() as port, pytest.raises(BackendError, match="no Dask scheduler answers there"):
         Told().run(DaskCrew(f"tcp://127.0.0.1:{port}"), plan_of(1, duration_s=MILLISECOND / SECOND), 1)
+
+
+def _killed_at_the_first_word(address, plan, pick):
+    """Run it on the cluster, and kill a worker when the first generator tells how it stands."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        pids = client.run(os.getpid)
+    told = Told()
+    killed = []
+
+    def tell(number, snapshot):
+        told(number, snapshot)
+        if not killed:
+            killed.append(pick(pids))
+            os.kill(pids[killed[0]], signal.SIGKILL)
+
+    try:
+        DaskCrew(address).run(plan, 2, tell, told.stopped, told.began)
+    finally:
+        assert killed
+    return killed[0]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_dask_worker_that_is_killed_ends_the_test_and_is_named_and_the_others_stop(cluster):
+    server = faulty.Server()
+    with faulty.in_thread(server) as port:
+        plan = plan_of(port, duration_s=120.0, pace=open_loop(50.0))
+        with pytest.raises(BackendError, match=r"a Dask worker was lost.*: tcp://127\.0\.0\.1:\d+; look") as lost:
+            _killed_at_the_first_word(cluster, plan, min)
+        assert str(lost.value).count("tcp://") == 1
+        # The other one hears it within its half second; then nothing is asked any more.
+        asked = -1
+        while asked < len(server.requests):
+            asked = len(server.requests)
+            threading.Event().wait(1.0)
+        assert asked < 50 * 60
+
+
+class _Hangs:
+    """A task that never ends."""
+
+    status = "pending"
+
+    @staticmethod
+    def done():
+        return False
+
+
+class _Place:
+    """A cluster whose workers are there, and which notes what it is told."""
+
+    def __init__(self, there=("a", "b"), stopped=False):
+        self.there, self.told = there, []
+        self.stopped = lambda: stopped
+
+    def workers(self):
+        if self.there is None:
+            raise OSError("refused")
+        return self.there
+
+    def tell_to_stop(self, topic):
+        self.told.append(topic)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_workers_that_hang_are_waited_for_within_bounds(monkeypatch, stopped):
+    monkeypatch.setattr(clusters, "TURN_S", 0.01)
+    monkeypatch.setattr(clusters, "SPARE_NS", 50 * MILLISECOND)
+    place = _Place(stopped=stopped)
+    following = clusters._Following(
+        place, "topic", ("a", "b"), (_Hangs(), _Hangs()), 3600 * SECOND if stopped else 50 * MILLISECOND
+    )
+    with pytest.raises(BackendError, match="no result came in time from Dask workers, as if they hung: a, b"):
+        following.to_the_end(queue.SimpleQueue(), print)
+    assert place.told == ["topic"] * stopped
+
+
+def test_a_scheduler_that_falls_silent_ends_the_test(monkeypatch):
+    monkeypatch.setattr(clusters, "TURN_S", 0.01)
+    monkeypatch.setattr(clusters, "LOOK_NS", 1)
+    monkeypatch.setattr(clusters, "SILENT_NS", 50 * MILLISECOND)
+    following = clusters._Following(_Place(there=None), "topic", ("a",), (_Hangs(),), 3600 * SECOND)
+    with pytest.raises(BackendError, match="the Dask scheduler was lost, and with it the test: refused"):
+        following.to_the_end(queue.SimpleQueue(), print)
+
+
+def test_no_generator_goes_on_for_longer_than_a_dask_cluster_is_waited_for():
+    plan = plan_of(1, duration_s=60.0)
+    assert clusters._bound_ns(plan) > (60 + 2 * 10 + 10 + 2) * SECOND
+    limits = replace(plan.limits, deadline_ns=20 * SECOND)
+    assert 20 * SECOND < clusters._bound_ns(replace(plan, limits=limits)) < 60 * SECOND
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_stopped_before_the_dask_workers_are_there_nothing_is_measured(cluster):
+    told = Told(stop_after=0)
+    record = told.run(DaskCrew(cluster), plan_of(1), 9)
+    assert (record.total.counts.scheduled, told.begun) == (0, 0)
