@@ -98,8 +98,14 @@ class DaskCrew:
             with unsignalled():
                 place = stack.enter_context(
                     distributed.LocalCluster(
-                        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-                    )
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        silence_logs=50,
+                        # No page, and a free port for what is left of it, so that two tests do not meet at 8787.
+                        dashboard_address="127.0.0.1:0",
+                        scheduler_kwargs={"dashboard": False},
+                    )  # fmt: skip
                 )
         try:
             return stack.enter_context(distributed.Client(place, timeout=CONNECT_S, set_as_default=False))
