@@ -13,6 +13,11 @@ from harness.errors import InputError
 from harness.report import output
 from harness.stats.grade import GRADES, LOWEST, Rung
 
+
+class NothingMadeError(InputError):
+    """A file that was asked for cannot be made of what was measured."""
+
+
 KEYS = ("grade", "success_rate", "mean", "p95", "p99")
 
 
@@ -59,7 +64,12 @@ class Files:
         return "-" in self.named().values()
 
     def write(self, result: Any) -> None:
-        """Write those that were asked for."""
+        """Write those that were asked for, as many as can be.
+
+        Raises:
+            NothingMadeError: of what was measured one cannot be made; told when all others are written.
+            InputError: one cannot be written; told then, too.
+        """
         from harness.report import load_ci, load_csv, load_json, load_profile, load_prometheus
 
         forms = {
@@ -70,9 +80,22 @@ class Files:
             "--prometheus": load_prometheus.render,
             "--save-profile": load_profile.profile_of,
         }
+        unmade, unwritten = [], []
         for flag, file in self.named().items():
             make: Any = forms[flag]
-            output.write(flag, file, make(result))
+            try:
+                text = make(result)
+            except InputError as error:
+                unmade.append(str(error))
+                continue
+            try:
+                output.write(flag, file, text)
+            except InputError as error:
+                unwritten.append(str(error))
+        if unwritten:
+            raise InputError("\n".join(unwritten + unmade))
+        if unmade:
+            raise NothingMadeError("\n".join(unmade))
 
 
 def ladder(file: str | None) -> Sequence[Rung]:
@@ -144,15 +167,20 @@ def tell(done: Any, files: Files, *, quiet: bool, color: bool, verbose: bool) ->
     page = done.folder / PAGE_NAME
     result: Any = fold_any(done.log.events, log_path=done.path, report_path=page)
     load_page.write(result, page)
-    files.write(result)
-    ci.annotate(load_ci.problems(result))
     if not files.takes_stdout and not quiet:
         load_terminal.show(result, color=color, verbose=verbose)
     elif quiet and not files.takes_stdout:
         click.echo(load_ci.sentence(result))
+    ci.annotate(load_ci.problems(result))
+    code = 0 if result.passed else 1
+    try:
+        files.write(result)
+    except NothingMadeError as error:
+        click.echo(str(error), err=True)
+        code = 1
     if done.interrupted:
         return 130
     if done.error:
         click.echo(str(done.error), err=True)
         return 2 if isinstance(done.error, InputError) else 3
-    return 0 if result.passed else 1
+    return code

@@ -99,6 +99,20 @@ def test_nothing_listens(call, tmp_path):
     assert (called.code, found["succeeded"], set(found["errors"])) == (1, 0, {"refused"})
 
 
+def test_no_profile_of_nothing_keeps_nothing_else_back(call, tmp_path):
+    (tmp_path / "row.json").write_text("{}")
+    words = ("--rate", "50/s", "--duration", "300ms", "--payload", "row.json", "--save-profile", "profile.yaml")
+    with faulty.refused() as port:
+        called = call("load", f"http://127.0.0.1:{port}", *words, "--json", "load.json", "--prometheus", "load.prom")
+        as_json = call("load", f"http://127.0.0.1:{port}", *words, "--json", "-")
+    assert called.code == as_json.code == 1
+    assert "report  " in called.out
+    assert told(as_json)["succeeded"] == json.loads((tmp_path / "load.json").read_text())["succeeded"] == 0
+    assert (tmp_path / "load.prom").read_text()
+    assert not (tmp_path / "profile.yaml").exists()
+    assert "--save-profile: no service times were measured" in called.err
+
+
 def test_several_targets_are_compared(call, url):
     with stand_in({"latency": {"constant": "20ms"}}) as slow:
         called = call("load", url, slow, "--weights", "3,1", "--rate", "200/s", "--duration", "1s", "--json", "-")
