@@ -25,7 +25,13 @@ Examples:
 @click.option(
     "--weights", metavar="N,N,…", help="Of several URLs: each one's part of the requests (default: all alike)."
 )
-@click.option("--abort-when", multiple=True, metavar="RULE", help="Stop when this holds over 10 s. Repeatable.")
+@click.option(
+    "--abort-when",
+    multiple=True,
+    metavar="RULE",
+    help="Stop when this holds over the last 10 s, or over the last 20 requests if they took longer; not before 20 "
+    "requests. Repeatable.",
+)
 @click.option(
     "--mlperf",
     type=click.Choice(["server", "single-stream"]),

@@ -15,9 +15,9 @@ from harness.stats.grade import Rung, grade
 from harness.stats.histogram import Histogram
 
 WINDOW: Final = 10
-"""Seconds over which `--abort-when` looks back."""
+"""Seconds over which `--abort-when` looks back, and farther where they hold too few requests."""
 ENOUGH: Final = 20
-"""Requests in them, with fewer of which nothing is aborted."""
+"""Requests that it looks at, at least; before there were so many nothing is aborted."""
 _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
@@ -39,7 +39,7 @@ class Progress:
         self._latest: list[Snapshot | None] = [None] * workers
         self._so_far = Counts()
         self._latency = Histogram()
-        self._window: deque[tuple[Counts, Histogram]] = deque(maxlen=WINDOW)
+        self._window: deque[tuple[int, Counts, Histogram]] = deque()
         self.aborted = ""
         """The rule of `--abort-when` that came true; empty: none."""
 
@@ -58,7 +58,6 @@ class Progress:
         self._so_far = merged_counts([self._so_far, measured])
         if measured.scheduled:
             self._latency = self._latency + latency
-        self._window.append((lately, latency))
         machines = [each.load.machine for each in told if each.load.machine is not None]
         figures = {
             **figures_of(latency, lately),
@@ -69,6 +68,7 @@ class Progress:
         so_far = figures_of(self._latency, self._so_far)
         ended = lately.succeeded + lately.failed + lately.not_sent
         second = max(each.second for each in told)
+        self._remember(second, lately, latency)
         self._tell(
             LoadProgressed(
                 second * SECOND,
@@ -91,11 +91,23 @@ class Progress:
         )
         self._look()
 
+    def _remember(self, second: int, lately: Counts, latency: Histogram) -> None:
+        """Add what a second saw to what is looked back at, and forget what is too old, as far as enough is left."""
+        if lately.scheduled:
+            self._window.append((second, lately, latency))
+        held = sum(counts.scheduled for _, counts, _ in self._window)
+        while self._window:
+            oldest, counts, _ = self._window[0]
+            held -= counts.scheduled
+            if oldest > second - WINDOW or held < ENOUGH:
+                return
+            self._window.popleft()
+
     def _look(self) -> None:
-        counts = merged_counts(each for each, _ in self._window)
+        counts = merged_counts(each for _, each, _ in self._window)
         if counts.scheduled < ENOUGH or self.aborted:
             return
-        figures = figures_of(Histogram.merge(each for _, each in self._window), counts)
+        figures = figures_of(Histogram.merge(each for _, _, each in self._window), counts)
         for rule in self._plan.abort_when:
             if holds(rule, figures):
                 self.aborted = rule.text
