@@ -19,7 +19,7 @@ from harness.domain.load_event import CapacityFound, CapacityStarted, CapacityTr
 from harness.domain.traffic import Knots
 from harness.domain.units import SECOND
 from harness.errors import HarnessError, InputError
-from harness.load.record import Record, Tally
+from harness.load.record import Record, Tally, settled
 from harness.log import EventLog
 from harness.seeds import stream
 from harness.stats.capacity import Search, Trial
@@ -139,7 +139,7 @@ class _Hunt:
         from harness.load.judge import figures_of, spoiled_by
 
         plan = at_rate(self.plan, trial, number)
-        record = self.crew.run(plan, self.options.workers, _unheard, lambda: bool(self.stop.by), _nothing)
+        record = settled(self.crew.run(plan, self.options.workers, _unheard, lambda: bool(self.stop.by), _nothing))
         if self.stop.by:
             return
         spoiled = spoiled_by(plan, record)

@@ -66,6 +66,10 @@ def load_test(plan: LoadPlan, options: LoadOptions = LoadOptions(), stop: Stop |
     Raises:
         HarnessError: the test could not even begin.
     """
+    from harness.load.generator import rooms
+    from harness.load.loops import Share
+
+    rooms(plan, Share(options.workers - 1, options.workers))  # limits that leave nothing for some are told here
     crew = options.crew or crew_of(options)
     folder = folder_for(options.reports / options.name, f"{clock.utc_now():%Y%m%dT%H%M%S}-{plan.seed}")
     log = EventLog(folder / LOG_NAME, secrets=options.secrets)
@@ -76,6 +80,7 @@ def load_test(plan: LoadPlan, options: LoadOptions = LoadOptions(), stop: Stop |
     try:
         with stop_signals(switch):
             log.append(started(plan, options, folder.name))
+            point_to(options.reports, options.name, folder)
             judged = _run(plan, options, crew, log, switch)
     except HarnessError as raised:
         error = raised
@@ -83,7 +88,6 @@ def load_test(plan: LoadPlan, options: LoadOptions = LoadOptions(), stop: Stop |
             log.append(LoadEnded(0, "error", str(raised), passed=False))
     finally:
         log.close()
-        point_to(options.reports, options.name, folder)
     return LoadTest(folder, log, judged, switch.by, error or log.failure)
 
 
@@ -91,9 +95,11 @@ def _run(plan: LoadPlan, options: LoadOptions, crew: Any, log: EventLog, switch:
     from harness.load import summary
     from harness.load.judge import judge
     from harness.load.progress import Progress
+    from harness.load.record import settled
 
     progress = Progress(plan, options.workers, options.rungs, log.append)
-    record = crew.run(plan, options.workers, progress.take, lambda: bool(switch.by or progress.aborted), _nothing)
+    stopped = lambda: bool(switch.by or progress.aborted)  # noqa: E731 - asked by the crew, and by nobody else
+    record = settled(crew.run(plan, options.workers, progress.take, stopped, _nothing))
     at_ns = max(record.last_ns, record.reached_ns)
     log.append(summary.series(at_ns, plan, record))
     measured = summary.measured(at_ns, plan, record)
@@ -101,9 +107,10 @@ def _run(plan: LoadPlan, options: LoadOptions, crew: Any, log: EventLog, switch:
     cut_short = f"stopped by {switch.by}" if switch.by else ""
     if progress.aborted:
         cut_short = f"aborted: {progress.aborted}"
+    cut_short = cut_short or record.cut_short
     judged = judge(plan, measured, record, options.rungs, cut_short)
     log.append(judged)
-    status = "aborted" if progress.aborted else "interrupted" if switch.by else "done"
+    status = "interrupted" if switch.by else "aborted" if cut_short else "done"
     log.append(LoadEnded(at_ns, status, cut_short or judged.reason, judged.passed))
     return judged
 

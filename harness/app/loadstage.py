@@ -132,6 +132,7 @@ class LiveTest:
     def _tested(self, stopped: Callable[[], bool]) -> Any:
         from harness.app.loadplan import prepare
         from harness.load.crew import LocalCrew
+        from harness.load.record import settled
         from harness.staging.load import Finished
 
         pace = self.plan.pace, self.plan.duration_ns, self.plan.warmup_ns
@@ -140,7 +141,7 @@ class LiveTest:
         except InputError as error:
             raise InputError(f"load: {error}") from None
         crew = self.crew or LocalCrew()
-        record = crew.run(plan, WORKERS, lambda *_: None, stopped, lambda: None)
+        record = settled(crew.run(plan, WORKERS, lambda *_: None, stopped, lambda: None))
         return Finished(plan, record, plan.targets[0].name)
 
 

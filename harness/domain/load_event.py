@@ -121,7 +121,7 @@ class LoadMeasured(Event):
     """Successes per second of that time, or up to the last answer, if that came later."""
     latency: Spread
     """From the moment a request was due. Whatever never got its answer (timed out, in flight, not sent) counts with the
-    time it was waited for; what failed at once does not count."""
+    time it was waited for, and so does a failure that took longer than half of these; a quicker one does not count."""
     service: Spread
     """From the moment a request was sent; answered ones only."""
     lag: Spread
@@ -172,7 +172,7 @@ class LoadEnded(Event):
     """The last event of a load test's log."""
 
     status: str
-    """done, aborted (by a rule of its own), interrupted (by a person), error."""
+    """done, aborted (by a rule of its own, or by its deadline), interrupted (by a person), error."""
     reason: str
     passed: bool
 

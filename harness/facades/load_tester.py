@@ -1,5 +1,6 @@
 """Load tests of a model's endpoint under the handbooks' name: the generator of `harness load`, in the caller's loop."""
 
+import copy
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from harness.load.fast import Done
 from harness.load.generator import Stopper, generate
 from harness.load.judge import figures_of, judge, spoiled_by
 from harness.load.loops import Share
-from harness.load.record import Record
+from harness.load.record import Record, settled
 from harness.load.worker import checker_of
 from harness.stats.grade import GRADES, LOWEST, conditions, grade, rung_of
 
@@ -290,8 +291,8 @@ class ModelServingLoadTester:
         seen = _Seen(keep=isinstance(plan.pace, ClosedLoop))
         start_ns = clock.reader()() + AHEAD_NS
         checker = checker_of(plan)
-        record = await generate(plan, Share(), start_ns, lambda _: None, Stopper(), checker=checker, make=seen.client)
-        return record, seen.ended
+        told = await generate(plan, Share(), start_ns, lambda _: None, Stopper(), checker=checker, make=seen.client)
+        return settled(told), seen.ended
 
 
 @dataclass(slots=True)
@@ -305,10 +306,13 @@ class _Seen:
         """The client that the plan asks for, whose exchanges are kept when they have come to their end."""
 
         def over(exchange: Exchange) -> None:
-            done(exchange)
-            if self.keep:
-                exchange.answer = None
-                self.ended.append(exchange)
+            kept = copy.copy(exchange) if self.keep else None
+            done(exchange)  # which says whether it failed; if not, its user has used it again
+            if kept is not None:
+                kept.answer = None
+                if exchange.number == kept.number:
+                    kept.fault = exchange.fault
+                self.ended.append(kept)
 
         return make_client(plan, target, address, most, over, now)
 

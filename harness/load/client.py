@@ -66,4 +66,5 @@ def make_client(
         keep_answers=keep,
         stream=transport.stream,
         keep_alive=transport.keep_alive,
+        bodiless=transport.method == "HEAD",
     )

@@ -16,6 +16,8 @@ from harness.load.address import Address, kind_of
 from harness.load.exchange import Exchange
 from harness.load.reading import END_OF_HEAD, Head, Reading
 
+SLACK_NS: Final = 5_000_000
+"""What a round trip may take beyond what opening a connection took: both machines have other things to do."""
 MOST_HEADS: Final = 512
 """Heads that are remembered at once; a Date header makes a new one each second."""
 
@@ -44,6 +46,7 @@ class FastClient:
         keep_answers: bool = False,
         stream: bool = False,
         keep_alive: bool = True,
+        bodiless: bool = False,
     ) -> None:
         """Take what does not change from request to request; must be called where the loop runs.
 
@@ -56,6 +59,7 @@ class FastClient:
             keep_answers: bodies are kept, for checks.
             stream: the times between an answer's pieces are kept.
             keep_alive: else each connection serves one request.
+            bodiless: answers have no body, whatever their heads say (HEAD).
         """
         self.address = address
         self.limits = limits
@@ -64,11 +68,14 @@ class FastClient:
         self.keep_answers = keep_answers
         self.stream = stream
         self.keep_alive = keep_alive
+        self.bodiless = bodiless
+        self.trip_ns = 0
+        """How long the quickest connection took to open: a round trip at least."""
         self.counts = dict.fromkeys(("opened", "failed", "stale", "unasked", "most"), 0)
         self.heads: dict[bytes, Head] = {}
         self.latest: Whole | None = None
         """Of the last answer: most are like the one before, which takes neither a copy of the head nor its hash."""
-        self._most = max(1, min(most, limits.max_in_flight))
+        self._most = most
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
@@ -94,7 +101,7 @@ class FastClient:
             task.add_done_callback(self._opened)
 
     async def _open(self) -> None:
-        address = self.address
+        address, began_ns = self.address, self.now()
         try:
             async with asyncio.timeout(self.limits.connect_timeout_ns / 1e9):
                 await self._loop.create_connection(
@@ -104,6 +111,8 @@ class FastClient:
                     ssl=address.tls,
                     server_hostname=address.name if address.tls else None,
                 )
+            passed_ns = self.now() - began_ns
+            self.trip_ns = min(self.trip_ns, passed_ns) if self.trip_ns else passed_ns
         except Exception as error:  # noqa: BLE001 - whatever it is, a request waits for this connection and must not hang
             self.counts["failed"] += 1
             if self._waiting:
@@ -156,8 +165,15 @@ class FastClient:
             self._idle.remove(connection)
         self._open_more()
 
+    def closed_before(self, exchange: Exchange) -> bool:
+        """Whether the connection was closed while the request was on its way, as far as can be told.
+
+        Then the close comes within a round trip; what comes later may be the target's answer to the request.
+        """
+        return not exchange.retried and self.now() - exchange.sent_ns <= self.trip_ns + SLACK_NS
+
     def again(self, exchange: Exchange) -> None:
-        """Send it anew, before all others: the target had closed the idle connection it went out on."""
+        """Send it anew, before all others, on another connection: predictions are safe to repeat (RFC 9110, 9.2.2)."""
         self.counts["stale"] += 1
         exchange.retried = True
         self._waiting.appendleft(exchange)
@@ -182,7 +198,11 @@ class FastClient:
         waiting = self._waiting
         while waiting and now - waiting[0].taken_ns > most:
             exchange = waiting.popleft()
-            self.fail(exchange, "no_connection", f"all {self._most} connections were busy for {most / 1e9:g} s")
+            if len(self._all) < self._most:  # there was room for another connection, but none was made
+                exchange.sent_ns = exchange.taken_ns
+                self.fail(exchange, "connect_timeout", f"no connection within {most / 1e9:g} s")
+            else:
+                self.fail(exchange, "no_connection", f"all {self._most} connections were busy for {most / 1e9:g} s")
         for connection in [each for each in self._all if each.exchange is not None]:
             if connection.exchange is not None and now - connection.exchange.sent_ns > most:
                 connection.give_up("timeout", f"no answer within {most / 1e9:g} s")
@@ -285,7 +305,10 @@ class _Connection(asyncio.Protocol):
         now = self._now()
         if self._fresh:
             self._fresh = False
-            self._reading = Reading(data, max_body=self._client.limits.max_body, keep=self._client.keep_answers)
+            client = self._client
+            self._reading = Reading(
+                data, max_body=client.limits.max_body, keep=client.keep_answers, bodiless=client.bodiless
+            )
             exchange.first_ns = now
             if self._client.stream:
                 exchange.gaps = []
@@ -311,6 +334,7 @@ class _Connection(asyncio.Protocol):
             self._client.remember(*known)
         if self._client.stream:
             exchange.gaps = reading.gaps
+            exchange.first_ns = reading.first_ns or exchange.first_ns
         self.exchange, self._reading = None, None
         self.used += 1
         if reading.keep and self._client.keep_alive:
@@ -347,7 +371,7 @@ class _Connection(asyncio.Protocol):
                 return
             kind += "_in_body" if reading.headed else "_in_headers"
             told += f" after {reading.size} bytes of the body" if reading.headed else ""
-        elif self.used and not exchange.retried:
+        elif self.used and self._client.closed_before(exchange):
             self._client.again(exchange)
             return
         self._client.fail(exchange, kind, told)

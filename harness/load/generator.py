@@ -9,11 +9,14 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+import numpy as np
 
 from harness import clock
 from harness.domain.load import Counts, LoadPlan, Mode
-from harness.domain.units import SECOND
+from harness.domain.units import SECOND, duration_text
+from harness.errors import InputError
 from harness.load.address import Address, resolve
 from harness.load.client import Client, MakeClient, make_client
 from harness.load.exchange import IN_FLIGHT, Exchange
@@ -27,6 +30,8 @@ from harness.stats.histogram import Histogram
 
 PULSE_NS: Final = 20_000_000
 """From one measurement of the loop's own lateness to the next."""
+PULSES: Final = 1024
+"""So many are kept as they are, before they are counted in buckets."""
 GRACE_NS: Final = 2 * SECOND
 """So long is waited for answers when a test is stopped, and beyond the last time-out when it ends by itself."""
 
@@ -128,10 +133,9 @@ class _Generator:
         self.checker, self.statuses = checker, plan.checks.statuses
         self.now = clock.reader()
         self.recorder = Recorder(plan, start_ns)
-        most = max(1, plan.limits.max_connections // (share.of * len(plan.targets)))
         self.clients: list[Client] = [
             make(plan, target, address, most, self.over, self.now)
-            for target, address in zip(plan.targets, addresses, strict=True)
+            for target, address, most in zip(plan.targets, addresses, rooms(plan, share), strict=True)
         ]
         kind = Open if plan.mode is Mode.OPEN else Closed
         self.loop: Loop = kind(plan, share, start_ns, Requests(plan, addresses), self.clients, self.now)
@@ -140,6 +144,7 @@ class _Generator:
         self.idle = asyncio.Event()
         self.loads: dict[int, Load] = {}
         self.pulse = _Pulse(self.now)
+        self.cut_short = ""
 
     def over(self, exchange: Exchange) -> None:
         """An exchange has come to its end."""
@@ -171,7 +176,7 @@ class _Generator:
             try:
                 await self._wait(stopper)
             finally:
-                self.loop.stop()
+                self._halt()
                 self.pulse.stop()
                 watching.cancel()
                 for client in self.clients:
@@ -191,12 +196,19 @@ class _Generator:
             examples=self.recorder.examples,
             cpu_ns=clock.cpu_ns() - began_cpu_ns,
             peak_memory=peak_memory(),
-            pulse=Durations.of(self.pulse.late_ns()),
+            pulse=self.pulse.late(),
             began_late_ns=late_ns,
+            cut_short=self.cut_short,
         )
 
+    def _halt(self) -> None:
+        """Send no more; what was due by now and could not be sent is counted."""
+        for exchange in self.loop.stop():
+            exchange.fault, exchange.told, exchange.done_ns = "stopped", "the test stopped", self.now()
+            self.over(exchange)
+
     def _stop(self) -> None:
-        self.loop.stop()
+        self._halt()
         if self.ended == self.loop.sent:
             self.idle.set()
 
@@ -221,6 +233,10 @@ class _Generator:
             except TimeoutError:
                 for client in self.clients:
                     client.sweep()
+        if not (self.loop.finished or stopper.asked):
+            at = duration_text(last_ns - self.start_ns)
+            by = "its deadline" if limits.deadline_ns is not None else "its generator, which was held up until"
+            self.cut_short = f"cut short by {by}, {at} after it began"
 
     async def _watch(self) -> None:
         await asyncio.sleep(max(0, self.start_ns - self.now()) / SECOND)
@@ -248,7 +264,7 @@ class _Pulse:
         self._pacer: Pacer | None = None
         self._due_ns = 0
         self._found: list[int] = []
-        self._folded: list[Any] = []
+        self._folded = Durations()
 
     def start(self) -> None:
         self._pacer = Pacer()
@@ -258,19 +274,45 @@ class _Pulse:
     def _beat(self) -> None:
         now = self._now()
         self._found.append(now - self._due_ns)
+        if len(self._found) >= PULSES:
+            self._folded = self.late()
+            self._found.clear()
         self._due_ns = max(self._due_ns + PULSE_NS, now)
         if self._pacer:
             self._pacer.wake(self._due_ns, self._beat)
 
-    def late_ns(self) -> Any:
-        import numpy as np
-
-        return np.array(self._found, np.int64)
+    def late(self) -> Durations:
+        """How late it came."""
+        return Durations.merge((self._folded, Durations.of(np.array(self._found, np.int64))))
 
     def stop(self) -> None:
         if self._pacer:
             self._pacer.close()
             self._pacer = None
+
+
+def rooms(plan: LoadPlan, share: Share) -> list[int]:
+    """How many requests a generator may have in flight at each target, and so how many connections.
+
+    The limits are of the whole test: generators share them evenly, and targets by their weights.
+
+    Raises:
+        InputError: there is not one for each.
+    """
+    limits, targets = plan.limits, len(plan.targets)
+    most, flag = min((limits.max_connections, "--max-connections"), (limits.max_in_flight, "--max-in-flight"))
+    mine = most // share.of + (share.number < most % share.of)
+    if mine < targets:
+        raise InputError(
+            f"{flag} is {most}, and each of {share.of} generators needs one for each of {targets} targets; "
+            f"give {share.of * targets} or more, or fewer --workers"
+        )
+    whole = sum(target.weight for target in plan.targets)
+    spare = mine - targets
+    found = [1 + int(spare * target.weight / whole) for target in plan.targets]
+    heaviest = max(range(targets), key=lambda at: plan.targets[at].weight)
+    found[heaviest] += mine - sum(found)
+    return found
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """What the figures of a load test come to: whether they can be trusted, its SLOs, its grade."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from harness.analysis.conditions import comparisons, evaluate
 from harness.analysis.figures import figure_text
 from harness.domain.analysis import Rule
-from harness.domain.load import LoadPlan, Mode, SloVerdict
+from harness.domain.load import ClosedLoop, LoadPlan, Mode, SloVerdict
 from harness.domain.load_event import LoadJudged, LoadMeasured
 from harness.domain.units import SECOND
 from harness.load.record import PERCENTILES, Record, Tally
@@ -19,6 +19,8 @@ TURN_NS: Final = 2_000_000
 """The same of a closed loop, whose every turn answers all its users: a fraction of a millisecond for 64 of them."""
 SPOILING_SHARE: Final = 0.05
 """Nor does one that shifts each by less than this share of it."""
+THIN: Final = 100
+"""With fewer requests there is no p99 to speak of."""
 SATURATED: Final = 0.97
 """A machine that is busier than this, on average, has nothing left for whoever is late."""
 CORE: Final = 0.95
@@ -171,23 +173,46 @@ def busy_of(record: Record) -> tuple[float, float | None]:
 
 
 def _notes(plan: LoadPlan, record: Record) -> tuple[str, ...]:
-    notes = list(plan.notes)
-    _, machine = busy_of(record)
-    if plan.mode is Mode.CLOSED:
-        notes.append(
-            "closed loop: a target that stands still is asked less often, so its percentiles look better than users "
-            "find them"
-        )
-        if machine is not None and machine >= SATURATED:
-            notes.append(f"the machine was {machine:.0%} busy, as it is where a closed loop has its target beside it")
-    counts = record.total.counts
+    """What a reader should know of the figures."""
+    notes = [*plan.notes, *_of_the_pace(plan, record), *_of_connections(plan, record)]
+    counts, latency = record.total.counts, record.total.latency.histogram
     if counts.in_flight:
         notes.append(f"{counts.in_flight} requests were in flight when the test stopped; they are in no rate")
-    if record.connections.get("stale"):
-        notes.append(
-            f"{record.connections['stale']} times the target had closed an idle connection just as a request went out "
-            "on it; it was sent anew, once"
-        )
     if counts.unsent:
         notes.append(f"{counts.not_sent} requests were due and not sent; they count as failed in the success rate")
+    if 0 < latency.count < THIN:
+        notes.append(
+            f"p99 rests on {latency.count} requests; it takes {THIN} for one of them to lie above it on average"
+        )
     return tuple(notes)
+
+
+def _of_the_pace(plan: LoadPlan, record: Record) -> Iterator[str]:
+    if plan.mode is not Mode.CLOSED:
+        return
+    yield (
+        "closed loop: a target that stands still is asked less often, so its percentiles look better than users find "
+        "them"
+    )
+    _, machine = busy_of(record)
+    if machine is not None and machine >= SATURATED:
+        yield f"the machine was {machine:.0%} busy, as it is where a closed loop has its target beside it"
+
+
+def _of_connections(plan: LoadPlan, record: Record) -> Iterator[str]:
+    limits = plan.limits
+    most = min(limits.max_connections, limits.max_in_flight)
+    if stale := record.connections.get("stale"):
+        yield (
+            f"{stale} times the target closed a connection while a request was on its way to it; each was sent anew on "
+            "another, and counts once, by what came of it then"
+        )
+    waited = record.total.waited.quantile_ns(PERCENTILES["p99"]) or 0.0
+    latency = record.total.latency.quantile_ns(PERCENTILES["p99"]) or 0.0
+    if waited > max(SPOILING_NS, SPOILING_SHARE * latency):
+        yield (
+            f"requests waited for one of {most} connections, up to {figure_text('p99', waited / SECOND)} at p99, and "
+            "their latency holds it: if users have more of them, raise --max-connections (or --max-in-flight)"
+        )
+    if isinstance(plan.pace, ClosedLoop) and plan.pace.users > most:
+        yield f"{plan.pace.users} users share {most} connections, so no more are asking at once"

@@ -48,8 +48,8 @@ class Loop(Protocol):
     def over(self, exchange: Exchange) -> None:
         """A request has come to its end."""
 
-    def stop(self) -> None:
-        """Send no more."""
+    def stop(self) -> list[Exchange]:
+        """Send no more; answers with what was due by now and was not sent: it has no end yet."""
 
     @property
     def finished(self) -> bool:
@@ -129,14 +129,25 @@ class Open:
         self._next()
 
     def _end(self) -> None:
+        self._stopped = True
         self.reached_ns = self._ends_ns
-        self.stop()
+        self._pacer.close()
 
-    def stop(self) -> None:
-        """Send no more; what was not due by now is not of the test."""
-        if not self._stopped:
-            self._stopped = True
-            self._pacer.close()
+    def stop(self) -> list[Exchange]:
+        """Send no more; answers with what was due by now and was not sent. What was not due is not of the test."""
+        left: list[Exchange] = []
+        if self._stopped:
+            return left
+        now = self._now()
+        while self._load() and self._times[self._at] <= now:
+            target, body, wire = self._requests.of(self._numbers[self._at])
+            left.append(Exchange(self._numbers[self._at], self._times[self._at], now, target, body, wire))
+            self._at += 1
+        self._stopped = True
+        self.reached_ns = min(max(now - self._start_ns, 0), self._ends_ns)
+        self.sent += len(left)
+        self._pacer.close()
+        return left
 
     @property
     def finished(self) -> bool:
@@ -169,17 +180,18 @@ class Closed:
         self._agenda: list[tuple[int, int]] = []
         """(when a user is ready, user)."""
         self._pacer = Pacer()
-        self._stopped = False
+        self._over = self._stopped = False
         self.sent = 0
         self.reached_ns = 0
 
     def start(self) -> None:
         """Every user begins by thinking, so that they do not come all at once; without thinking they do."""
-        if not self._most:
-            self.stop()
         for user in self._users:
             heapq.heappush(self._agenda, (self._start_ns + self._think_ns(user), user))
-        self._wait()
+        if self._most:
+            self._wait()
+        else:
+            self._end()
 
     def _think_ns(self, user: int) -> int:
         mean = self._pace.think_ns
@@ -190,24 +202,23 @@ class Closed:
         return int(draw * mean)
 
     def _wait(self) -> None:
-        if not self._stopped:
+        if not self.finished:
             self._pacer.wake(min(self._agenda[0][0] if self._agenda else self._ends_ns, self._ends_ns), self._tick)
 
     def _tick(self) -> None:
         now = self._now()
         if now >= self._ends_ns:
-            self.reached_ns = self._ends_ns - self._start_ns
-            self.stop()
+            self._end()
             return
         left = AT_ONCE
-        while left and not self._stopped and self._agenda and self._agenda[0][0] <= now:
+        while left and not self.finished and self._agenda and self._agenda[0][0] <= now:
             due, user = heapq.heappop(self._agenda)
             self._send(user, due, now)
             left -= 1
         self.reached_ns = now - self._start_ns
         self._wait()
 
-    def _send(self, user: int, due_ns: int, now: int, used: Exchange | None = None) -> None:
+    def _next(self, user: int, due_ns: int, now: int, used: Exchange | None) -> Exchange:
         # Numbered by turns: which user asks what does not hang on who was answered first. Of a test of so many requests
         # whoever is free takes the next one.
         free = self._pace.requests is not None
@@ -220,15 +231,23 @@ class Closed:
             used.user = user
         else:
             used.again(number, due_ns, now, target, body, wire)
+        return used
+
+    def _send(self, user: int, due_ns: int, now: int, used: Exchange | None = None) -> None:
+        exchange = self._next(user, due_ns, now, used)
         self.sent += 1
-        self._clients[target].send(used)
+        self._clients[exchange.target].send(exchange)
         if self.sent >= self._most:
-            self.reached_ns = now - self._start_ns
-            self.stop()
+            self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self.reached_ns = max(min(self._now(), self._ends_ns) - self._start_ns, 0)
+        self._pacer.close()
 
     def over(self, exchange: Exchange) -> None:
         """Its user thinks, and sends again."""
-        if self._stopped:
+        if self.finished:
             return
         done = exchange.done_ns
         if done >= self._ends_ns:
@@ -241,13 +260,22 @@ class Closed:
         else:
             self._send(exchange.user, done, self._now(), exchange)
 
-    def stop(self) -> None:
-        """Send no more."""
-        if not self._stopped:
-            self._stopped = True
-            self._pacer.close()
+    def stop(self) -> list[Exchange]:
+        """Send no more; answers with the requests of users who were ready by now and were not served."""
+        left: list[Exchange] = []
+        if self._stopped:
+            return left
+        now = min(self._now(), self._ends_ns)
+        while self._agenda and self._agenda[0][0] < now and self.sent + len(left) < self._most:
+            due, user = heapq.heappop(self._agenda)
+            left.append(self._next(user, due, now, None))
+        self._stopped = True
+        self.sent += len(left)
+        if not self._over:
+            self._end()
+        return left
 
     @property
     def finished(self) -> bool:
         """Nothing more will be sent."""
-        return self._stopped
+        return self._over or self._stopped

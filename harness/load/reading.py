@@ -18,12 +18,16 @@ class Reading:
         first: the first piece of it.
         max_body: bytes of its body, beyond which it is not read on.
         keep: its body is kept; that of a failure always is, to be shown.
+        bodiless: it has no body, whatever its head says (HEAD).
     """
 
-    def __init__(self, first: bytes, *, max_body: int, keep: bool) -> None:
+    def __init__(self, first: bytes, *, max_body: int, keep: bool, bodiless: bool = False) -> None:
         self._first = first
         self._max_body = max_body
         self._keep = keep
+        self._bodiless = bodiless
+        self.first_ns = 0
+        """When the first bytes of its body came."""
         self._parser: Any = httptools.HttpResponseParser(self)
         self._fed = 0
         self._length: int | None = None
@@ -65,6 +69,7 @@ class Reading:
         if self._piece:
             if self._last_ns:
                 self.gaps.append(now - self._last_ns)
+            self.first_ns = self.first_ns or now
             self._last_ns = now
         if not self.headed and self._fed > MOST_HEAD_BYTES:
             self.fault = ("head_too_large", f"{self._fed} bytes without an end of the head")
@@ -102,13 +107,19 @@ class Reading:
             return
         self.status = self._parser.get_status_code()
         self.headed = self.status >= 200
-        if self.status in {204, 304}:
+        if self.status in {204, 304} or (self.headed and self._bodiless):
             self._length = 0
         if self._length is not None and self._length > self._max_body:
             self.fault = ("body_too_large", f"its head promises {self._length} bytes")
+        if self.headed and self._bodiless:
+            self._chunked = False
+            self.on_message_complete()  # the parser waits for the body that the head tells of
 
     def on_body(self, part: bytes) -> None:
         """A part of the body."""
+        if self.complete:
+            self.fault = ("excess_data", "a body came that the head says is not there, or that was not asked for")
+            return
         self._piece = True
         self.size += len(part)
         if self.size > self._max_body:

@@ -1,7 +1,7 @@
 """What a load test measured, as a value that can be merged: counts, log-bucket histograms, and a series by due time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.domain.load import Counts, Spread
 from harness.domain.units import SECOND
-from harness.stats.histogram import Histogram
+from harness.stats.histogram import REPRESENTATIVE_NS, Histogram, bucket_of
 
 IntArray = NDArray[np.int64]
 
@@ -43,6 +43,18 @@ class Durations:
             min(part.least_ns for part in some if part.least_ns is not None),
             max(part.most_ns for part in some if part.most_ns is not None),
         )
+
+    def above(self, bound_ns: float) -> "Durations":
+        """Those in buckets above the bound's own; their sum within 0.8 %."""
+        histogram = self.histogram
+        skipped = int(bucket_of(int(bound_ns))) + 1 - histogram.first
+        counts = histogram.counts[max(0, skipped) :]
+        if not counts.any():
+            return Durations()
+        first = histogram.first + max(0, skipped)
+        worth = REPRESENTATIVE_NS[first : first + counts.size]
+        kept = Histogram.of_counts(counts, round(float(counts @ worth)), first)
+        return Durations(kept, int(REPRESENTATIVE_NS[kept.first]), self.most_ns)
 
     def quantile_ns(self, q: float) -> float | None:
         """Nearest rank, within 0.8 %, and within what was seen; None where nothing was."""
@@ -104,12 +116,14 @@ class Tally:
     """The latency without the generator's own lag."""
     first: Durations = Durations()
     gap: Durations = Durations()
+    failed: Durations = Durations()
+    """From the due time, of what failed before its time-out; `settled` puts the slow ones of them into the latency."""
 
     @classmethod
     def merge(cls, parts: "Iterable[Tally]") -> "Tally":
         """All of them in one."""
         some = list(parts)
-        spreads = ("latency", "service", "lag", "waited", "prompt", "first", "gap")
+        spreads = ("latency", "service", "lag", "waited", "prompt", "first", "gap", "failed")
         return cls(
             merged_counts(part.counts for part in some),
             **{name: Durations.merge(getattr(part, name) for part in some) for name in spreads},
@@ -147,6 +161,8 @@ class Record:
     """How late the generator's loop came to what was to be done at a time; measured all the while."""
     began_late_ns: int = 0
     """How long after the agreed start it was ready."""
+    cut_short: str = ""
+    """What ended it before all that was to be sent was sent; empty: nothing did, or a stop that was asked for."""
 
     @property
     def intervals(self) -> dict[int, Tally]:
@@ -180,9 +196,35 @@ class Record:
             peak_memory=max((part.peak_memory for part in some), default=0),
             pulse=Durations.merge(part.pulse for part in some),
             began_late_ns=max((part.began_late_ns for part in some), default=0),
+            cut_short=next((part.cut_short for part in some if part.cut_short), ""),
         )
 
 
 def _busiest(loads: list[Load]) -> Load:
     machines = [load.machine for load in loads if load.machine is not None]
     return Load(max(load.busy for load in loads), max(machines, default=None))
+
+
+def settled(record: Record) -> Record:
+    """The record with every failure in its latencies that took longer than half of the requests did.
+
+    A failure that comes late made its user wait like any answer. One that comes at once would make the percentiles look
+    better than they are, and stays out. Which is which is known only when all generators' records are merged.
+    """
+    median = record.total.latency.quantile_ns(0.5)
+    if median is None:
+        return record
+
+    def fold(tally: Tally) -> Tally:
+        slow = tally.failed.above(median)
+        if slow.least_ns is None:
+            return tally
+        return replace(
+            tally,
+            latency=Durations.merge((tally.latency, slow)),
+            prompt=Durations.merge((tally.prompt, slow)),
+            failed=Durations(),
+        )
+
+    cells = {cell: fold(tally) for cell, tally in record.cells.items()}
+    return replace(record, cells=cells, targets=tuple(fold(tally) for tally in record.targets))

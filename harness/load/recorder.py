@@ -27,9 +27,9 @@ _TYPE: Final = np.dtype(
         ("kind", "<i4"),
     ]
 )
-SERIES: Final = ("latency", "service", "lag", "first")
+SERIES: Final = ("latency", "service", "lag", "first", "failed")
 """The durations that a series shows."""
-TOTAL: Final = ("latency", "service", "lag", "waited", "prompt", "first")
+TOTAL: Final = ("latency", "service", "lag", "waited", "prompt", "first", "failed")
 LATELY: Final = ("latency", "lag")
 MOST_EXAMPLES: Final = 64
 MOST_LOCATIONS: Final = 32
@@ -96,6 +96,9 @@ def durations_of(rows: Rows, waited: Flags, unsent: Flags, *, first: bool) -> di
         "waited": sent["sent"] - sent["taken"],
         "prompt": lasted["done"] - lasted["taken"],
     }
+    if answered is not rows:
+        failed = rows[(kinds != 0) & ~waited[kinds]]
+        found["failed"] = failed["done"] - failed["due"]
     if first:
         found["first"] = answered["first"] - answered["sent"]
     return {name: Durations.of(durations) for name, durations in found.items() if durations.size}

@@ -1,7 +1,8 @@
 """The other client: aiohttp, for what the fast one leaves out (proxies, cookies, compressed answers).
 
-It keeps the same promise: the same limits, the same names for failures, latency from the due time. It is some ten times
-slower, and its times hold what aiohttp itself takes.
+It keeps the same promise: the same limits, latency from the due time, and the same names for failures as far as aiohttp
+tells them apart (a head that is not complete in time is a `timeout`, excess bytes are a `bad_answer`). It is some ten
+times slower, and its times hold what aiohttp itself takes.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import aiohttp
 from harness.domain.load import Limits, Transport
 from harness.load.address import Address, kind_of
 from harness.load.exchange import Exchange
-from harness.load.fast import Done
+from harness.load.fast import SLACK_NS, Done
 
 _CHUNK: Final = 65_536
 _FRAMING: Final = frozenset({"content-length", "host", "transfer-encoding"})
@@ -40,13 +41,15 @@ class AiohttpClient:
         self._url, self._limits, self._done, self._now = url, limits, done, now
         self._transport = transport
         self._keep_answers = keep_answers
-        self._most = max(1, min(most, limits.max_in_flight))
+        self._most = most
         self._waiting: deque[Exchange] = deque()
         self._running: dict[asyncio.Task[None], Exchange] = {}
         self._end: tuple[str, str] | None = None
+        self._trip_ns = 0
         self._on_kept: set[int] = set()
         """Requests that went out on a connection that had served before."""
         trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(self._opening)
         trace.on_connection_create_end.append(self._opened)
         trace.on_connection_reuseconn.append(self._reused)
         self._session = aiohttp.ClientSession(
@@ -62,7 +65,12 @@ class AiohttpClient:
             trace_configs=[trace],
         )
 
-    async def _opened(self, *_: Any) -> None:
+    async def _opening(self, _: Any, context: Any, __: Any) -> None:
+        context.began_ns = self._now()
+
+    async def _opened(self, _: Any, context: Any, __: Any) -> None:
+        passed_ns = self._now() - context.began_ns
+        self._trip_ns = min(self._trip_ns, passed_ns) if self._trip_ns else passed_ns
         self.counts["opened"] += 1
         self.counts["most"] = max(self.counts["most"], len(self._running))
 
@@ -101,6 +109,9 @@ class AiohttpClient:
         except aiohttp.ClientConnectorError as error:
             self.counts["failed"] += 1
             exchange.fault, exchange.told = kind_of(_cause(error))
+        except aiohttp.ConnectionTimeoutError:
+            self.counts["failed"] += 1
+            exchange.fault, exchange.told = "connect_timeout", "no connection within --connect-timeout"
         except TimeoutError:
             most = self._limits.timeout_ns / 1e9
             where = "timeout_in_body" if exchange.status else "timeout"
@@ -111,11 +122,14 @@ class AiohttpClient:
         exchange.done_ns = self._now()
 
     async def _sent(self, exchange: Exchange) -> bool:
-        """Ask; False where the target had closed the idle connection that it went out on, and it may go out anew."""
+        """Ask; False where the connection was closed while the request was on its way, and it may go out anew."""
+        began_ns = self._now()
         try:
             await self._once(exchange)
-        except aiohttp.ServerDisconnectedError:
-            if exchange.number not in self._on_kept:
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError) or exchange.number not in self._on_kept:
+                raise
+            if exchange.status or self._now() - began_ns > self._trip_ns + SLACK_NS:
                 raise
             self._on_kept.discard(exchange.number)
             return False
@@ -151,7 +165,9 @@ class AiohttpClient:
                 parts.append(part)
             if exchange.gaps is not None:
                 now = self._now()
-                if last:
+                if not last:
+                    exchange.first_ns = now
+                else:
                     exchange.gaps.append(now - last)
                 last = now
         if parts:

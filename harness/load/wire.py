@@ -86,7 +86,7 @@ def head(plan: LoadPlan, address: Address) -> bytes:
 
 def _tail(plan: LoadPlan) -> bytes:
     """What stands between those headers and the body: its type and its length, to be filled in."""
-    if plan.transport.method in {"GET", "DELETE", "OPTIONS"} and not any(plan.payload.bodies):
+    if plan.transport.method in {"GET", "HEAD", "DELETE", "OPTIONS"} and not any(plan.payload.bodies):
         return _NO_BODY
     kind = plan.payload.content_type.replace("%", "%%")
     typed = (

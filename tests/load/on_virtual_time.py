@@ -115,10 +115,20 @@ def rehearsed(
     *,
     share: Share | None = None,
     stop_at_s: float | None = None,
+    held_up_s: tuple[float, float] | None = None,
     tell: Callable[[Snapshot], None] = lambda _: None,
     **target: Any,
 ) -> tuple[Record, list[Exchange]]:
-    """Run a plan against a queue on virtual time: what was measured, and every exchange."""
+    """Run a plan against a queue on virtual time: what was measured, and every exchange.
+
+    Args:
+        plan: the load test.
+        share: which part of it.
+        stop_at_s: when it is stopped.
+        held_up_s: from when until when the generator's process stands still, as one that is suspended.
+        tell: see `generate`.
+        target: see `Queue`.
+    """
     clients: list[Queue] = []
 
     def make(_: Any, __: Any, ___: Any, most: int, done: Any, now: Any) -> Queue:
@@ -129,6 +139,11 @@ def rehearsed(
         stopper = Stopper()
         if stop_at_s is not None:
             asyncio.get_running_loop().call_at(START_NS / SECOND + stop_at_s, stopper)
+        if held_up_s is not None:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, clock.VirtualLoop)
+            begin, end = (START_NS + int(at * SECOND) for at in held_up_s)
+            loop.call_at(begin / SECOND, lambda: setattr(loop, "now_ns", end))
         addresses = [HERE] * len(plan.targets)
         return await generate(plan, share or Share(), START_NS, tell, stopper, make=make, addresses=addresses)
 

@@ -1,11 +1,13 @@
 """Both clients against servers with one fault each: each failure under its name, nothing hangs, all is counted."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
-from harness.domain.load import AnswerChecks, ClosedLoop, Limits, Transport
+from harness.domain.load import AnswerChecks, ClosedLoop, Limits, Payload, Transport
 from harness.domain.units import MILLISECOND, SECOND
+from harness.load import fast, slow
 from tests import certificates
 from tests import faulty_servers as faulty
 from tests.load.asking import conserved, load, open_loop, plan_of
@@ -15,6 +17,13 @@ FAST, SLOW = "fast", "aiohttp"
 
 def transport(client, **how):
     return Transport(client=client, **how)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """A close counts as one on its way, however long a busy machine takes to bring it."""
+    monkeypatch.setattr(fast, "SLACK_NS", 10 * SECOND)
+    monkeypatch.setattr(slow, "SLACK_NS", 10 * SECOND)
 
 
 FAULTS = [
@@ -37,17 +46,17 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("server", "fast", "slow"), FAULTS, ids=lambda each: getattr(each, "__name__", None))
+@pytest.mark.parametrize(("server", "by_fast", "by_slow"), FAULTS, ids=lambda each: getattr(each, "__name__", None))
 @pytest.mark.parametrize("client", [FAST, SLOW])
-async def test_a_fault_is_counted_under_its_name(client, server, fast, slow):
+async def test_a_fault_is_counted_under_its_name(client, server, by_fast, by_slow):
     async with server() as port:
         plan = plan_of(port, transport=transport(client))
-        patient = 300 * MILLISECOND if fast & {"timeout", "timeout_in_body"} else 10 * SECOND
-        record = await load(replace(plan, limits=replace(plan.limits, max_body=1_000_000, timeout_ns=patient)))
+        timeout = 300 * MILLISECOND if by_fast & {"timeout", "timeout_in_body"} else 10 * SECOND
+        record = await load(replace(plan, limits=replace(plan.limits, max_body=1_000_000, timeout_ns=timeout)))
     conserved(record)
     counts = record.total.counts
     assert counts.scheduled == counts.failed == 10
-    assert set(counts.errors) <= (fast if client == FAST else slow)
+    assert set(counts.errors) <= (by_fast if client == FAST else by_slow)
     assert set(record.examples) >= set(counts.errors) - {"http_304"}
 
 
@@ -68,7 +77,7 @@ RIGHT = [
 
 @pytest.mark.parametrize("server", RIGHT, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("client", [FAST, SLOW])
-async def test_an_answer_that_is_right_but_rare_is_a_success(client, server):
+async def test_an_answer_that_is_right_but_rare_is_a_success(client, server, patient):
     async with server() as port:
         plan = plan_of(port, transport=transport(client))
         record = await load(replace(plan, limits=replace(plan.limits, timeout_ns=10 * SECOND)))
@@ -152,13 +161,45 @@ async def test_connections_are_bounded_and_kept(client):
     assert each.connections["opened"] == each.total.counts.sent
 
 
-async def test_a_connection_that_the_server_closed_while_idle_costs_no_request():
-    """As Go's client and browsers do: a request that met it goes out once more, and its latency runs on."""
+@pytest.mark.parametrize("client", [FAST, SLOW])
+async def test_a_connection_that_was_closed_while_a_request_was_on_its_way_costs_no_request(client, patient):
     async with faulty.ClosesAfterEach() as port:
-        record = await load(plan_of(port, pace=ClosedLoop(2)))
+        record = await load(plan_of(port, pace=ClosedLoop(2), transport=transport(client)))
     conserved(record)
     assert record.total.counts.errors == {}
     assert record.connections["stale"] + record.connections["opened"] >= record.total.counts.sent / 2
+
+
+class DropsLate(faulty.Server):
+    """Answers every second request of a connection; the others it works on for a while, and then drops them."""
+
+    async def reply(self, connection, request):
+        if connection.number % 2:
+            await super().reply(connection, request)
+        else:
+            await asyncio.sleep(0.1)
+            connection.close()
+
+
+@pytest.mark.parametrize("client", [FAST, SLOW])
+async def test_what_a_server_drops_after_it_worked_on_it_is_a_failure(client):
+    """It is no idle connection that was closed: the close comes long after a round trip."""
+    async with DropsLate() as port:
+        record = await load(plan_of(port, pace=open_loop(5.0), duration_s=2.0, transport=transport(client)))
+    conserved(record)
+    counts = record.total.counts
+    assert counts.errors == {"closed": 5}
+    assert record.connections["stale"] == 0
+
+
+@pytest.mark.parametrize("client", [FAST, SLOW])
+async def test_heads_without_a_body(client):
+    server = faulty.Scripted(faulty.answer().partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+    async with server as port:
+        plan = plan_of(port, transport=transport(client, method="HEAD"), payload=Payload((b"",)))
+        record = await load(plan)
+    assert (record.total.counts.succeeded, record.total.counts.errors) == (10, {})
+    assert server.requests[0].head.startswith(b"HEAD /predict")
 
 
 @pytest.mark.parametrize("client", [FAST, SLOW])

@@ -188,3 +188,25 @@ def test_mlperf_s_single_stream_estimates_a_percentile_from_above():
     assert np.quantile(latencies, 0.9) < found.rules["metric"] * 1000 < np.quantile(latencies, 0.93)
     short = replace(plan, duration_ns=MINUTE)
     assert any("lasts" in reason for reason in judged(short, record_of(short, [5.0] * 3000)).rules["reasons"])
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_for_one_s_own_connections_is_told():
+    limits = replace(plan_of(1).limits, max_connections=2, max_in_flight=2)
+    plan = plan_of(1, duration_s=1.0, pace=ClosedLoop(20), limits=limits)
+    recorder = Recorder(plan, 0)
+    for number in range(200):
+        made = Exchange(number, 0, 0, 0, 0, b"")
+        made.sent_ns, made.done_ns = 47 * MILLISECOND, 53 * MILLISECOND
+        recorder.take(made)
+    record = replace(record_of(plan, []), cells=recorder.cells(), targets=recorder.targets())
+    notes = " ".join(judged(plan, record).notes)
+    assert "waited for one of 2 connections, up to 47ms at p99" in notes.replace(" ms", "ms")
+    assert "20 users share 2 connections" in notes
+
+
+def test_a_p99_of_a_few_requests_is_told():
+    plan = plan_of(1, duration_s=1.0)
+    assert any("p99 rests on 17 requests" in note for note in judged(plan, record_of(plan, [5.0] * 17)).notes)

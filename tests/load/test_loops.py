@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.domain.load import ClosedLoop, Limits, Payload, Transport
+from harness.domain.load import ClosedLoop, Limits, Payload, Target, Transport
 from harness.domain.traffic import Process
 from harness.domain.units import MILLISECOND, SECOND
-from harness.load.loops import Share
+from harness.errors import InputError
+from harness.load.generator import rooms
+from harness.load.loops import AT_ONCE, Share
 from harness.load.record import Record
 from harness.seeds import stream
 from tests.load.asking import conserved, open_loop, plan_of
@@ -165,3 +167,47 @@ def test_each_second_is_told_and_adds_up():
     assert [snapshot.second for snapshot in told] == [1, 2, 3, 3]
     assert [snapshot.counts.scheduled for snapshot in told] == [200, 200, 200, 60]
     assert sum(snapshot.latency.count for snapshot in told) == record.total.counts.scheduled == 660
+
+
+def test_what_was_due_and_could_not_be_sent_when_it_stopped_is_counted():
+    """A generator that is held up for a second, and then stopped: all that fell due meanwhile is not sent, and late."""
+    plan = virtual_plan(pace=open_loop(1000.0), duration_s=10.0)
+    record, _ = rehearsed(plan, servers=99, held_up_s=(0.5, 1.5), stop_at_s=1.4)
+    conserved(record)
+    counts = record.total.counts
+    assert counts.scheduled == pytest.approx(1500, abs=1)
+    assert counts.unsent == {"stopped": counts.scheduled - 500 - AT_ONCE}
+    assert record.total.lag.most_ns == pytest.approx(SECOND, rel=0.02)
+
+
+def test_a_deadline_that_cuts_it_short_is_told():
+    limits = replace(ROOMY, deadline_ns=2 * SECOND)
+    record, _ = rehearsed(virtual_plan(pace=open_loop(100.0), duration_s=10.0, limits=limits), servers=99)
+    assert "cut short by its deadline, 2s after it began" in record.cut_short
+    whole, _ = rehearsed(virtual_plan(pace=open_loop(100.0), duration_s=1.0, limits=limits), servers=99)
+    assert whole.cut_short == ""
+
+
+@pytest.mark.parametrize(
+    ("connections", "flight", "generators", "weights", "expected"),
+    [
+        (10, 10, 1, (1,), [[10]]),
+        (10, 4, 3, (1,), [[2], [1], [1]]),
+        (8, 99, 2, (3, 1), [[3, 1], [3, 1]]),
+        (5, 99, 2, (1, 1), [[2, 1], [1, 1]]),
+    ],
+)
+def test_limits_are_of_the_whole_test_and_shared_out(connections, flight, generators, weights, expected):
+    targets = tuple(Target(str(at), "http://127.0.0.1:80/", float(weight)) for at, weight in enumerate(weights))
+    limits = Limits(max_connections=connections, max_in_flight=flight)
+    plan = virtual_plan(limits=limits, targets=targets)
+    found = [rooms(plan, Share(number, generators)) for number in range(generators)]
+    assert found == expected
+    assert sum(map(sum, found)) <= min(connections, flight)
+
+
+def test_limits_that_leave_nothing_for_some_are_refused():
+    with pytest.raises(
+        InputError, match=r"--max-connections is 1, and each of 2 generators needs one.* give 2 or more"
+    ):
+        rooms(virtual_plan(limits=Limits(max_connections=1)), Share(1, 2))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.domain.load import Transport
 from harness.domain.units import MILLISECOND, SECOND
 from harness.load.exchange import ABOUT, IN_FLIGHT, UNSENT, Exchange
-from harness.load.record import Durations, Record, Tally
+from harness.load.record import Durations, Record, Tally, settled
 from harness.load.recorder import Recorder
 from harness.stats.histogram import Histogram
 from tests.load.asking import conserved, plan_of
@@ -143,3 +143,37 @@ def test_the_gaps_of_a_warm_up_s_answers_do_not_count():
 
 def test_every_kind_of_failure_is_explained():
     assert all(text and not text.endswith(".") for text in ABOUT.values())
+
+
+def test_a_failure_that_came_late_made_its_user_wait_and_one_that_came_at_once_makes_nothing_look_better():
+    recorder = Recorder(plan_of(1), 0)
+    for fault, lasted, count in (
+        ("", 10**6, 90),
+        ("", 2 * 10**6, 6),
+        ("http_504", 3 * 10**9, 4),
+        ("http_503", 1000, 900),
+    ):
+        for _ in range(count):
+            recorder.take(exchange(0, lasted=lasted, fault=fault))
+    record = record_of(recorder)
+    assert record.total.latency.histogram.count == 96
+    found = settled(record)
+    for tally in (found.total, found.intervals[0]):
+        assert tally.latency.histogram.count == 100
+        assert tally.latency.quantile_ns(0.99) == pytest.approx(3e9, rel=0.01)
+        assert tally.latency.quantile_ns(0.5) == pytest.approx(1e6, rel=0.01)
+    assert found.total.counts == record.total.counts
+    assert settled(found).total.latency.histogram == found.total.latency.histogram
+
+
+@settings(max_examples=60, deadline=None)
+@given(exchanges)
+def test_no_failure_makes_a_percentile_look_better(made):
+    recorder = Recorder(plan_of(1, duration_s=5.0), 0)
+    for each in made:
+        recorder.take(each)
+    record = record_of(recorder)
+    before, after = record.total.latency, settled(record).total.latency
+    for q in (0.5, 0.9, 0.99):
+        if (seen := before.quantile_ns(q)) is not None:
+            assert after.quantile_ns(q) >= seen
