@@ -119,7 +119,7 @@ _TABLE: Final = (
         "users_harmed", _NONE, Kind.RUN, _LOW, "of them, those who got a failure, or a wrong answer for a right one"
     ),
     *(
-        Metric(f"ttfb_{name}", _S, Kind.STREAM, _LOW, f"time to the first byte of an answer, {about}")
+        Metric(f"ttfb_{name}", _S, Kind.STREAM, _LOW, f"time to the first byte of an answer's body, {about}")
         for name, about in _QUANTILES.items()
     ),
     *(

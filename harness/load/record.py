@@ -116,6 +116,8 @@ class Tally:
     """The latency without the generator's own lag."""
     first: Durations = Durations()
     gap: Durations = Durations()
+    answered: Durations = Durations()
+    """From the due time, of what was answered well; of the whole test only."""
     failed: Durations = Durations()
     """From the due time, of what failed before its time-out; `settled` puts the slow ones of them into the latency."""
 
@@ -123,7 +125,7 @@ class Tally:
     def merge(cls, parts: "Iterable[Tally]") -> "Tally":
         """All of them in one."""
         some = list(parts)
-        spreads = ("latency", "service", "lag", "waited", "prompt", "first", "gap", "failed")
+        spreads = ("latency", "service", "lag", "waited", "prompt", "first", "gap", "answered", "failed")
         return cls(
             merged_counts(part.counts for part in some),
             **{name: Durations.merge(getattr(part, name) for part in some) for name in spreads},

@@ -29,7 +29,7 @@ _TYPE: Final = np.dtype(
 )
 SERIES: Final = ("latency", "service", "lag", "first", "failed")
 """The durations that a series shows."""
-TOTAL: Final = ("latency", "service", "lag", "waited", "prompt", "first", "failed")
+TOTAL: Final = ("latency", "service", "lag", "waited", "prompt", "first", "failed", "answered")
 LATELY: Final = ("latency", "lag")
 MOST_EXAMPLES: Final = 64
 MOST_LOCATIONS: Final = 32
@@ -99,9 +99,13 @@ def durations_of(rows: Rows, waited: Flags, unsent: Flags, *, first: bool) -> di
     if answered is not rows:
         failed = rows[(kinds != 0) & ~waited[kinds]]
         found["failed"] = failed["done"] - failed["due"]
+        found["answered"] = answered["done"] - answered["due"]
     if first:
         found["first"] = answered["first"] - answered["sent"]
-    return {name: Durations.of(durations) for name, durations in found.items() if durations.size}
+    counted = {name: Durations.of(durations) for name, durations in found.items() if durations.size}
+    if answered is rows:
+        counted["answered"] = counted["latency"]  # all were, and are not counted twice
+    return counted
 
 
 def counted(kinds: dict[str, int]) -> Counts:

@@ -53,7 +53,7 @@ def judged_by_rules(plan: LoadPlan, measured: LoadMeasured, record: Record) -> d
         found = mlperf.judge_single_stream(total.latency.histogram, elapsed_ns=measured.elapsed_ns)
     else:
         percentile, bound_ns = bound_of(plan)
-        over = _over(plan, measured, record, bound_ns)
+        over = queries - measured.counts.succeeded + mlperf.over_bound(total.answered.histogram, bound_ns)
         rate = plan.pace.rate_per_s if isinstance(plan.pace, OpenLoop) else None
         found = mlperf.judge_server(
             over,
@@ -64,12 +64,3 @@ def judged_by_rules(plan: LoadPlan, measured: LoadMeasured, record: Record) -> d
             percentile=percentile,
         )
     return asdict(found) | {"reasons": list(found.reasons)}
-
-
-def _over(plan: LoadPlan, measured: LoadMeasured, record: Record, bound_ns: int) -> int:
-    """How many queries were answered later than the bound, or never."""
-    latency, counts = record.total.latency.histogram, measured.counts
-    waited = latency.count - counts.succeeded  # in vain: they stand in the latencies, beyond the time-out
-    at_once = counts.scheduled - counts.succeeded - waited
-    early = waited if plan.limits.timeout_ns < bound_ns else 0
-    return min(counts.scheduled, mlperf.over_bound(latency, bound_ns) + at_once + early)
