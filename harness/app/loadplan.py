@@ -1,11 +1,12 @@
 """A load test's plan from what a command line, or a scenario, asks for; and what must be found out before it begins."""
 
-import asyncio
 import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from harness import arrivals, clock
 from harness.analysis.grammar import RuleError, parse
@@ -33,7 +34,8 @@ from harness.load.headers import headers_of
 CEILING_PER_S: Final = 100.0
 """The highest rate at a target that is not on loopback, until --max-rate raises it."""
 MOST_USERS: Final = 100_000
-WAIT_STEP_S: Final = 0.25
+WORKERS_PER_CORE: Final = 4
+"""More generators than that on one machine only take its cores from each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,16 @@ def prepare(wanted: Wanted, paced: tuple[OpenLoop | ClosedLoop, int, int] | None
             (a scenario's); None: as `wanted` says.
 
     Raises:
-        InputError: something asked for is wrong, or a target was not ready in time; the message says what to change.
+        InputError: something asked for is wrong; the message says what to change.
+        BackendError: a target was not ready in time, or gave no answer.
     """
+    from harness.app.loadready import found_out
+
     speech = Speech(wanted.protocol)
+    for url in wanted.urls:
+        _check_scheme(url)
     local = [consent.check_target(url, wanted.allow_targets, wanted.yes) for url in wanted.urls]
+    proxy_secrets = _check_proxy(wanted, local)
     pace, duration, warmup = paced or pace_of(wanted)
     if not all(local):
         check_ceiling(pace, warmup + duration, wanted.max_rate)
@@ -135,13 +143,57 @@ def prepare(wanted: Wanted, paced: tuple[OpenLoop | ClosedLoop, int, int] | None
         min_grade=wanted.min_grade,
         abort_when=rules(wanted.abort_when, "--abort-when", streamed=False),
     )
-    payload = clock.run_real(_found_out, wanted, speech, transport)
+    payload = clock.run_real(found_out, wanted, speech, transport)
     plan = replace(plan, payload=payload, checks=_checks(wanted, payload))
     if plan.checks.reads_body or plan.checks.content_type:
         from harness.load.checks import Checker
 
         Checker(plan.checks, speech)  # what is wrong with them is told here, and not by each generator
-    return Prepared(plan, tuple(value for _, value in headers))
+    return Prepared(plan, (*(value for _, value in headers), *proxy_secrets))
+
+
+def _check_scheme(url: str) -> None:
+    if "://" not in url:
+        written = consent.shown(f"http://{url}")
+        raise InputError(
+            f"{written.removeprefix('http://')} has no scheme; write {written}, or https://… where it speaks TLS"
+        )
+
+
+def _check_proxy(wanted: Wanted, local: list[bool]) -> tuple[str, ...]:
+    """Whether the requests may go through the proxy; its password, if it has one.
+
+    Args:
+        wanted: what is asked for.
+        local: whether each server that is asked is on this machine; the proxy is added.
+    """
+    if not wanted.proxy:
+        return ()
+    who, at, place = wanted.proxy.rpartition("@")
+    scheme, colon, secret = who.partition("://")
+    url = f"{scheme}://{place}" if at else wanted.proxy
+    if (at and not colon) or not url.startswith("http://"):
+        raise InputError("--proxy: a proxy is http://[USER:PASSWORD@]HOST:PORT, such as http://127.0.0.1:3128")
+    try:
+        local.append(consent.check_target(url, wanted.allow_targets, wanted.yes))
+    except InputError as error:
+        raise InputError(f"--proxy: {error}") from None
+    return tuple(part for part in (secret, secret.partition(":")[2]) if part)
+
+
+def check_workers(workers: int, engine: str, scheduler: str | None) -> None:
+    """Whether this machine is to have so many generators; those of other machines are as many as there are.
+
+    Raises:
+        InputError: they are more than 4 for each core.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = WORKERS_PER_CORE * cores
+    if workers > most and (engine != "dask" or scheduler is None):
+        raise InputError(
+            f"--workers is {workers}; on this machine of {cores} cores it is at most {most}, since a busy generator "
+            f"fills a core: choose fewer, or run them on several machines (--engine dask --scheduler tcp://HOST:8786)"
+        )
 
 
 def targets_of(wanted: Wanted, speech: Speech) -> tuple[Target, ...]:
@@ -344,9 +396,15 @@ def _transport(wanted: Wanted, headers: tuple[tuple[str, str], ...]) -> Transpor
     ]
     if needs and wanted.client != "aiohttp":
         raise InputError(f"{' and '.join(needs)} is what the fast client leaves out; add --client aiohttp")
+    method = wanted.method.upper()
+    if not re.fullmatch("[A-Z]{1,32}", method) or method == "CONNECT":
+        raise InputError(
+            f"--method is {wanted.method!r}; it is a word of letters that a server knows, such as POST, GET or HEAD"
+            + (" (CONNECT opens a tunnel, and asks for nothing)" if method == "CONNECT" else "")
+        )
     return Transport(
         client=wanted.client,
-        method=wanted.method.upper(),
+        method=method,
         headers=headers,
         ca_file=wanted.ca_file,
         insecure=wanted.insecure,
@@ -389,58 +447,3 @@ def statuses_of(text: str) -> frozenset[int]:
             raise InputError(f"--status: {part.strip()!r} is no status; write 200, or 200-299, or several with commas")
         found.update(range(first, last + 1))
     return frozenset(found)
-
-
-async def _found_out(wanted: Wanted, speech: Speech, transport: Transport) -> Payload:
-    """Wait for the targets, and make the payload, of the first one's own description if none is given."""
-    import aiohttp
-
-    from harness.load import describe, payloads
-    from harness.load.address import tls_context
-
-    tls: Any = True
-    if any(url.startswith("https:") for url in wanted.urls):
-        tls = tls_context(wanted.ca_file, insecure=wanted.insecure)
-    headers = dict(transport.headers)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), headers=headers) as session:
-        if wanted.wait_ready:
-            within = span(wanted.wait_ready, "--wait-ready")
-            await asyncio.gather(*(_ready(session, url, wanted, speech, within) for url in wanted.urls))
-        if wanted.payload is None and transport.method in {"GET", "DELETE", "OPTIONS", "HEAD"}:
-            return Payload((b"",), source="no body")
-        if wanted.payload is None:
-            return await describe.describe(session, wanted.urls[0], speech, wanted.model)
-    return payloads.read(
-        wanted.payload, speech, order=wanted.order, rows_per_request=wanted.rows, drop=wanted.drop, seed=wanted.seed
-    )
-
-
-async def _ready(session: Any, url: str, wanted: Wanted, speech: Speech, within_ns: int) -> None:
-    from harness.load.speech import health_url, ready_urls
-
-    until_ns = clock.monotonic_ns() + within_ns
-    asked = ready_urls(url, speech, wanted.model) or (url,)
-    while True:
-        told = [await _status(session, each) for each in asked]
-        if 404 in [status for status, _ in told]:  # a server without a word for it is ready when it is alive
-            told = [await _status(session, health_url(url, speech) or url)]
-        if all(status is not None and 200 <= status < 300 for status, _ in told):
-            return
-        if speech is Speech.RAW and all(status is not None for status, _ in told):
-            return  # it answers, and that is all that can be known of it
-        if clock.monotonic_ns() > until_ns:
-            raise InputError(
-                f"--wait-ready {wanted.wait_ready}: {'; '.join(words for _, words in told)}; is it the right protocol?"
-            )
-        await asyncio.sleep(WAIT_STEP_S)
-
-
-async def _status(session: Any, url: str) -> tuple[int | None, str]:
-    """What a URL answers with, and the same in words."""
-    import aiohttp
-
-    try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=2.0)) as answer:
-            return answer.status, f"{consent.shown(url)} answered {answer.status}"
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return None, f"{consent.shown(url)}: {str(error) or type(error).__name__}"

@@ -60,9 +60,10 @@ def capacity(
     """
     from harness.app.capacity import Sought, find_capacity
     from harness.app.loading import LoadOptions
-    from harness.app.loadplan import per_second, prepare, share_of, span
+    from harness.app.loadplan import check_workers, per_second, prepare, share_of, span
     from harness.cli import loadout
 
+    check_workers(workers, engine, scheduler)
     files = loadout.Files(json_file, junit, markdown)
     files.check()
     sought = Sought(

@@ -76,10 +76,11 @@ def load(
     Exit code 1 where an SLO or the minimum grade is missed, or no request succeeded.
     """
     from harness.app.loading import LoadOptions, load_test
-    from harness.app.loadplan import prepare
+    from harness.app.loadplan import check_workers, prepare
     from harness.cli import loadout
     from harness.load.rules import by_rules
 
+    check_workers(workers, engine, scheduler)
     wanted = asked(urls, weights=weights, **flags)
     files = loadout.Files(json_file, junit, markdown, csv_file, prometheus, save_profile)
     files.check()

@@ -57,7 +57,7 @@ common_flags = options.all_of(
         "--protocol", type=click.Choice(PROTOCOLS), default="json", show_default=True, help="How it is asked."
     ),
     click.option("--model", metavar="NAME", help="Of the v2 protocol: the model's name."),
-    click.option("--method", default="POST", show_default=True, metavar="WORD", help="Of raw requests, perhaps GET."),
+    click.option("--method", default="POST", show_default=True, metavar="WORD", help="POST, GET, HEAD or another."),
     click.option(
         "--payload",
         metavar="FILE",
@@ -94,7 +94,7 @@ common_flags = options.all_of(
     click.option("--request-ids", is_flag=True, help="Send each request's number as X-Request-Id."),
     click.option("--ca", "ca_file", metavar="FILE", help="Certificates to trust, PEM."),
     click.option("--insecure", is_flag=True, help="Trust any certificate."),
-    click.option("--proxy", metavar="URL", help="With --client aiohttp."),
+    click.option("--proxy", metavar="URL", help="Ask through it, with --client aiohttp."),
     click.option("--cookies", is_flag=True, help="Keep cookies, with --client aiohttp."),
     click.option("--compressed", is_flag=True, help="Ask for compressed answers, with --client aiohttp."),
     click.option("--wait-ready", metavar="DURATION", help="Wait so long for the target to be ready first."),
@@ -106,7 +106,11 @@ common_flags = options.all_of(
 
 worker_flags = options.all_of(
     click.option(
-        "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Generators side by side."
+        "--workers",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Generators side by side, at most 4 per core.",
     ),
     click.option(
         "--engine",

@@ -1,16 +1,17 @@
 """From what is asked for to a plan: every flag, and every mistake with its remedy."""
 
 import json
+import urllib.request
 
 import numpy as np
 import pytest
 
 from harness import arrivals
-from harness.app.loadplan import CEILING_PER_S, Wanted, prepare, stages_of, statuses_of
+from harness.app.loadplan import CEILING_PER_S, Wanted, check_workers, prepare, stages_of, statuses_of
 from harness.domain.load import ClosedLoop, OpenLoop, Order
 from harness.domain.traffic import Process, Trace
 from harness.domain.units import MILLISECOND, SECOND
-from harness.errors import InputError
+from harness.errors import BackendError, InputError
 from harness.seeds import stream
 from harness.serving.fake import stand_in
 from tests import faulty_servers as faulty
@@ -26,7 +27,7 @@ def row(tmp_path):
 
 
 def wanted(row, **how):
-    return Wanted(urls=(URL,), **({"rate": "50/s", "payload": row} | how))
+    return Wanted(**({"urls": (URL,), "rate": "50/s", "payload": row} | how))
 
 
 def plan(row, **how):
@@ -107,9 +108,9 @@ def test_a_token_is_a_header_and_a_secret(row, monkeypatch):
 
 
 def test_readiness_is_waited_for(row):
-    with faulty.refused() as port, pytest.raises(InputError, match=r"--wait-ready 300ms: .*right protocol"):
+    with faulty.refused() as port, pytest.raises(BackendError, match=r"--wait-ready 300ms: .*right protocol"):
         prepare(Wanted(urls=(f"http://127.0.0.1:{port}",), rate="1/s", payload=row, wait_ready="300ms"))
-    with stand_in({"readiness": "never"}) as url, pytest.raises(InputError, match="/ready answered 503"):
+    with stand_in({"readiness": "never"}) as url, pytest.raises(BackendError, match="/ready answered 503"):
         prepare(Wanted(urls=(url,), rate="1/s", payload=row, wait_ready="300ms"))
 
 
@@ -144,6 +145,20 @@ def test_readiness_is_waited_for(row):
         ({"headers": ("Host: x",)}, "Host"),
         ({"token_env": "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE"),
         ({"conditions": ("confidence >",)}, "confidence >"),
+        (
+            {"method": "GET /other HTTP/1.1\r\nX-Y:"},
+            "--method is 'GET /other HTTP/1.1\\r\\nX-Y:'; it is a word of letters",
+        ),
+        ({"method": ""}, "--method is ''"),
+        ({"method": "connect"}, "CONNECT opens a tunnel"),
+        ({"urls": ("127.0.0.1:8080",)}, "127.0.0.1:8080 has no scheme; write http://127.0.0.1:8080, or https"),
+        (
+            {"urls": ("localhost/predict?key=s3cret",)},
+            "localhost/predict has no scheme; write http://localhost/predict,",
+        ),
+        ({"client": "aiohttp", "proxy": "127.0.0.1:3128"}, "--proxy: a proxy is http://"),
+        ({"client": "aiohttp", "proxy": "me:pw@127.0.0.1:3128"}, "--proxy: a proxy is http://"),
+        ({"client": "aiohttp", "proxy": "http://127.0.0.1:0"}, "--proxy: http://127.0.0.1:0: the port is missing or 0"),
     ],
 )
 def test_a_mistake_is_told_with_its_remedy(row, how, told):
@@ -156,6 +171,51 @@ def test_a_url_s_password_is_refused_and_never_shown(row):
     with pytest.raises(InputError) as raised:
         prepare(Wanted(urls=("http://me:s3cret@127.0.0.1:1",), rate="1/s", payload=row))
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("method", ["get", "HEAD", "PURGE"])
+def test_methods_are_words_of_letters(row, method):
+    assert plan(row, method=method).transport.method == method.upper()
+
+
+def test_no_more_generators_than_four_for_each_core(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    check_workers(8, "local", None)
+    check_workers(64, "dask", "tcp://far:8786")
+    for engine in ("local", "dask"):
+        with pytest.raises(
+            InputError, match=r"--workers is 9; on this machine of 2 cores it is at most 8.*--scheduler"
+        ):
+            check_workers(9, engine, None)
+
+
+class Proxy(faulty.Server):
+    """As a proxy before an endpoint: it is asked by whole URLs."""
+
+    def __init__(self, document):
+        super().__init__()
+        self.document = document
+
+    async def reply(self, connection, request):
+        described = request.target.endswith("/openapi.json")
+        await connection.send(faulty.answer("200 OK", self.document if described else faulty.BODY))
+
+
+def test_readiness_and_the_description_are_asked_for_through_the_proxy():
+    """The target itself listens nowhere: only the proxy answers."""
+    with stand_in({}) as url, urllib.request.urlopen(f"{url}/openapi.json") as answer:
+        server = Proxy(answer.read())
+    with faulty.refused() as nowhere, faulty.in_thread(server) as port:
+        target = f"http://127.0.0.1:{nowhere}"
+        through = {"client": "aiohttp", "proxy": f"http://127.0.0.1:{port}"}
+        made = prepare(Wanted(urls=(target,), rate="1/s", wait_ready="5s", **through)).plan
+    assert made.payload.source.startswith("made of")
+    assert [request.target for request in server.requests] == [f"{target}/ready", f"{target}/openapi.json"]
+
+
+def test_a_proxy_s_password_is_a_secret(row):
+    made = prepare(wanted(row, client="aiohttp", proxy="http://me:s3cret@127.0.0.1:3128"))
+    assert {"me:s3cret", "s3cret"} <= set(made.secrets)
 
 
 # --- targets that are not on this machine -----------------------------------------------------------------------------
@@ -172,6 +232,16 @@ def test_consent_is_needed(row):
         far(row, yes=False)
     assert far(row).targets[0].url == f"{FAR}/predict"
     assert far(row, yes=False, allow_targets=("192.0.2.1:8080",))
+
+
+def test_consent_is_needed_for_a_proxy_too(row):
+    how = {"client": "aiohttp", "proxy": "http://192.0.2.1:3128"}
+    with pytest.raises(InputError, match=r"--proxy: http://192\.0\.2\.1:3128 is not on this machine.*--yes"):
+        plan(row, **how)
+    assert plan(row, yes=True, **how)
+    # What it leads to may be anywhere, even where the target's name means this machine.
+    with pytest.raises(InputError, match="at most 100/s"):
+        plan(row, yes=True, **how | {"rate": "500/s"})
 
 
 @pytest.mark.parametrize(

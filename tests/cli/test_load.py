@@ -113,6 +113,23 @@ def test_no_profile_of_nothing_keeps_nothing_else_back(call, tmp_path):
     assert "--save-profile: no service times were measured" in called.err
 
 
+@pytest.mark.parametrize("words", [(), ("--wait-ready", "300ms", "--payload", "row.json")])
+def test_an_endpoint_that_does_not_answer_before_the_test_is_exit_code_3(call, tmp_path, words):
+    (tmp_path / "row.json").write_text("{}")
+    with faulty.refused() as port:
+        called = call("load", f"http://127.0.0.1:{port}", "--rate", "50/s", *words)
+    assert called.code == 3
+    assert f"127.0.0.1:{port}" in called.err
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("command", [("load", "--rate", "5/s"), ("capacity", "--slo", "p99 < 1s")])
+def test_more_generators_than_a_machine_has_room_for_are_refused(call, command):
+    called = call(*command, "http://127.0.0.1:1", "--workers", "100000")
+    assert called.code == 2
+    assert "--workers is 100000; on this machine of" in called.err
+
+
 def test_several_targets_are_compared(call, url):
     with stand_in({"latency": {"constant": "20ms"}}) as slow:
         called = call("load", url, slow, "--weights", "3,1", "--rate", "200/s", "--duration", "1s", "--json", "-")
@@ -154,6 +171,8 @@ def test_a_ladder_of_one_s_own(call, url, tmp_path):
         ((), "Missing argument"),
         (("http://127.0.0.1:1", "--rate", "5"), "--rate is '5'; a rate is a number per s"),
         (("ftp://127.0.0.1:1", "--rate", "5/s"), "ftp"),
+        (("127.0.0.1:8080", "--rate", "5/s"), "127.0.0.1:8080 has no scheme; write http://127.0.0.1:8080"),
+        (("http://127.0.0.1:1", "--rate", "5/s", "--method", "GET /"), "--method is 'GET /'; it is a word of letters"),
         (("http://192.0.2.1", "--rate", "5/s"), "--yes"),
         (("http://127.0.0.1:1", "--rate", "5/s", "--json", "-", "--csv", "-"), "cannot both be standard output"),
         (("http://127.0.0.1:1", "--rate", "5/s", "--json", "no/such.json"), "there is no folder no"),
