@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: rehearse test lint lock benchmark clean
+.PHONY: rehearse test lint lock benchmark benchmark-load clean
 
 rehearse: $(VENV)/.installed  ## the main job: a canary of a really trained model, on virtual time
 	$(BIN)/harness run scenarios/canary_regression.yaml
@@ -18,11 +18,25 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmark: $(VENV)/.installed-dev  ## the simulator against SimPy, replays against their traces, A/B decisions against fixed tests, the loop on Elec2
+benchmark: $(VENV)/.installed-dev  ## the simulator against SimPy, replays against their traces, A/B decisions against fixed tests, the loop on Elec2, searches for capacity
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/ab_test.py
 	$(BIN)/python benchmarks/elec2_loop.py
+	$(BIN)/python benchmarks/capacity.py
+
+# Peers from Debian (nginx, wrk, hey, apache2-utils), and, from PyPI, Locust and mlserver in environments of their own.
+# A goal that is missed ends a script with 1, and the others run all the same.
+benchmark-load: $(VENV)/.installed-dev  ## load tests and the model server against their peers, and against the truth
+	-$(BIN)/python benchmarks/load.py
+	-$(BIN)/python benchmarks/load_stall.py
+	-$(BIN)/python benchmarks/load_lag.py
+	-$(BIN)/python benchmarks/load_queue.py
+	-$(BIN)/python benchmarks/load_capacity.py
+	-$(BIN)/python benchmarks/load_endpoints.py
+	-$(BIN)/python benchmarks/load_workers.py
+	-$(BIN)/python benchmarks/load_memory.py
+	-$(BIN)/python benchmarks/serve.py
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("harness needs CPython 3.11 to 3.13; $(PYTHON) is %d.%d: name another one with make PYTHON=python3.12" % v)'
