@@ -140,6 +140,18 @@ class PickleLoader(Protocol):
         ...
 
 
+@runtime_checkable
+class ManyClassLoader(Protocol):
+    """What a registry may promise besides: to load classifiers of more than two classes, but only once it is told to.
+
+    Optional: all but a server compares models by two classes, and is better refused the others when they are loaded.
+    """
+
+    def allow_many_classes(self) -> None:
+        """The models are served and no more; until this is called only binary classifiers are loaded."""
+        ...
+
+
 # --- serving ----------------------------------------------------------------------------------------------------------
 
 

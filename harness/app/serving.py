@@ -149,19 +149,21 @@ def _of_file(options: Options) -> "TrainedModel":
     name = options.name or path.name.partition(".")[0] or "model"
     notes: list[str] = []
     estimator = loaded(path, trust_pickle=options.trust_pickle, notes=notes)
-    return replace(brought(estimator, name, Role.STABLE, options.model), notes=tuple(notes))
+    return replace(brought(estimator, name, Role.STABLE, options.model, binary=False), notes=tuple(notes))
 
 
 def _of_registry(options: Options) -> tuple["TrainedModel", int]:
     from harness.app import registry as act
     from harness.clock import run_real
     from harness.domain.model import Revision
-    from harness.protocols import PickleLoader
+    from harness.protocols import ManyClassLoader, PickleLoader
 
     wanted = act.named(options.model)
     found = act.opened(options.registry)
     if options.trust_pickle and isinstance(found, PickleLoader):
         found.trust_pickles()
+    if isinstance(found, ManyClassLoader):
+        found.allow_many_classes()
 
     async def load() -> tuple["TrainedModel", int]:
         if wanted.alias:

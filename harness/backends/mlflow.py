@@ -208,6 +208,10 @@ class _Kept:
         """Load models saved as pickles too, which run what they hold; until this is called they are refused."""
         self._models.pickles = True
 
+    def allow_many_classes(self) -> None:
+        """Load classifiers of more than two classes too, for a server; until this is called they are refused."""
+        self._models.binary = False
+
     async def fetch(self, uri: str) -> Fetched:
         """The model that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``runs:/RUN_ID/PATH`` names.
 

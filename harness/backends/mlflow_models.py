@@ -44,6 +44,8 @@ class Models:
         self._mlflow = mlflow
         self.pickles = False
         """The user trusts pickles."""
+        self.binary = True
+        """Classifiers must tell two classes apart."""
 
     def fetch(self, uri: str) -> Fetched:
         """The model that a URI names, and its version if it is one.
@@ -151,7 +153,7 @@ class Models:
             folder = download_artifacts(
                 artifact_uri=location, dst_path=empty, tracking_uri=self._mlflow.uri, registry_uri=self._mlflow.uri
             )
-            return read(Path(folder), name, where, pickles=self.pickles)
+            return read(Path(folder), name, where, pickles=self.pickles, binary=self.binary)
 
 
 def _below(location: str, path: str) -> str:
@@ -205,7 +207,7 @@ def _refusing(kind: type[Exception]) -> Iterator[None]:
         ) from error
 
 
-def read(folder: Path, name: str, where: str, *, pickles: bool) -> TrainedModel:
+def read(folder: Path, name: str, where: str, *, pickles: bool, binary: bool = True) -> TrainedModel:
     """The model of a folder, whoever saved it.
 
     Args:
@@ -213,6 +215,7 @@ def read(folder: Path, name: str, where: str, *, pickles: bool) -> TrainedModel:
         name: the model's.
         where: what the user knows it by, for errors.
         pickles: the user trusts pickles; else they are refused unread.
+        binary: a classifier must tell two classes apart.
 
     Raises:
         ArtifactError: it is no scikit-learn model, a pickle that is not trusted, damaged, or none that is served here.
@@ -233,7 +236,7 @@ def read(folder: Path, name: str, where: str, *, pickles: bool) -> TrainedModel:
     estimator = artifact.load(folder / file, notes, pickled=pickled)
     known = (saved.metadata or {}).get(METADATA)
     if known is None:
-        found = brought(estimator, name, Role.STABLE, where)
+        found = brought(estimator, name, Role.STABLE, where, binary=binary)
         return replace(found, notes=tuple(notes))
     return TrainedModel(
         name=name,

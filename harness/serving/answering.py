@@ -42,6 +42,10 @@ class Answers:
         return Answers(self.values[start:stop], self.confidences[start:stop] if self.confidences else None)
 
 
+class SeveralTargets(ValueError):
+    """A model answers a row with several values, and a server says one."""
+
+
 class NotFinite(ArithmeticError):
     """A model has answered NaN or infinity, which JSON cannot say."""
 
@@ -125,11 +129,11 @@ class Answerer:
 
     def _said(self, estimator: Any, seen: Any, summed: Callable[[Any], Any] | None) -> Answers:
         if not self._classifies:
-            values = np.ravel(summed(seen) if summed else estimator.predict(seen)).astype(np.float64)
+            values = (summed(seen) if summed else _asked(estimator, seen)).astype(np.float64)
             _check_finite(values)
             return Answers(values.tolist(), None)
         if not hasattr(estimator, "predict_proba"):
-            return Answers([_plain(label) for label in estimator.predict(seen)], None)
+            return Answers([_plain(label) for label in _asked(estimator, seen)], None)
         chances = summed(seen) if summed else estimator.predict_proba(seen)
         _check_finite(chances)
         places = self._places(estimator, seen, chances)
@@ -142,7 +146,7 @@ class Answerer:
             ranked = np.partition(chances, -2, axis=1)
             if bool(np.all(ranked[:, -1] - ranked[:, -2] > CLOSE)):
                 return np.asarray(chances.argmax(axis=1))
-        said = estimator.predict(seen)
+        said = _asked(estimator, seen)
         return np.array([self._labels.index(_plain(label)) for label in said], dtype=np.intp)
 
     # --- the quick way ---
@@ -216,6 +220,14 @@ def labels_of(estimator: Any, task: Task) -> tuple[Any, ...]:
     if not all(isinstance(label, str | int | float) for label in labels):
         raise ArtifactError(f"the model answers {labels!r}; labels must be texts or numbers, which JSON can say")
     return labels
+
+
+def _asked(estimator: Any, seen: Any) -> NDArray[Any]:
+    """One answer for each row."""
+    said = np.asarray(estimator.predict(seen))
+    if said.ndim > 1 and said.shape[1] != 1:
+        raise SeveralTargets(f"the model answers each row with {said.shape[1]} values; save a model for each of them")
+    return said.ravel()
 
 
 def _answers_likeliest(estimator: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.domain.model import Task, TrainedModel
 from harness.errors import ArtifactError
-from harness.serving.answering import Answerer, Served, labels_of
+from harness.serving.answering import Answerer, Served, SeveralTargets, labels_of
 from harness.serving.checking import Row
 from harness.serving.features import MISSING, Feature, Kind, feature_names, read
 
@@ -38,7 +38,7 @@ def served(model: TrainedModel, name: str, version: str, source: str) -> Served:
         source: what the user named it by, for errors.
 
     Raises:
-        ArtifactError: it has no features, or answers no row at all.
+        ArtifactError: it has no features, answers no row at all, or answers it with several values.
     """
     estimator = model.estimator
     names = feature_names(estimator, model.features)
@@ -49,7 +49,10 @@ def served(model: TrainedModel, name: str, version: str, source: str) -> Served:
         features: Sequence[Feature] = [Feature(each, Kind.NUMBER, 0.0) for each in names]
     else:
         features = read(estimator, [str(each) for each in estimator.feature_names_in_])
-    features = _with_examples(estimator, features, model.task, source)
+    try:
+        features = _with_examples(estimator, features, model.task, source)
+    except SeveralTargets as error:
+        raise ArtifactError(f"{source}: {error}") from None
     features = _with_nulls(estimator, features, model.task)
     features = _with_limits(estimator, features, model.task)
     return Served(name, version, model, tuple(features), labels, source, model.notes)
@@ -61,11 +64,17 @@ class _Trial:
         self.reason = ""
 
     def takes(self, rows: Sequence[Row]) -> bool:
-        """Whether the model answers them, without an overflow on the way."""
+        """Whether the model answers them, without an overflow on the way.
+
+        Raises:
+            SeveralTargets: it answers them with several values each.
+        """
         try:
             with warnings.catch_warnings(), np.errstate(over="raise", invalid="raise"):
                 warnings.simplefilter("ignore")
                 self._answerer.slow(rows)
+        except SeveralTargets:
+            raise
         except Exception as error:  # noqa: BLE001 - a user's model may raise anything
             self.reason = f"{type(error).__name__}: {error}"
             return False

@@ -14,19 +14,21 @@ from harness.training.digest import model_digest
 ZERO_AND_ONE: Final = (("0", "1"), ("0.0", "1.0"), ("False", "True"))
 
 
-def brought(estimator: Any, name: str, role: Role, where: str) -> TrainedModel:
+def brought(estimator: Any, name: str, role: Role, where: str, *, binary: bool = True) -> TrainedModel:
     """A fitted estimator from a file as the model of a role.
 
     Args:
-        estimator: fitted; a binary classifier or a regressor with one output.
+        estimator: fitted; a classifier or a regressor with one output.
         name: the model's.
         role: its role.
         where: the file, for errors.
+        binary: a classifier must tell two classes apart, as all that compares models here asks of it; a server asks
+            nothing of the kind.
 
     Raises:
-        ArtifactError: it is neither, or not fitted.
+        ArtifactError: it is neither, not fitted, or tells more classes apart than it may.
     """
-    classes = _classes(estimator, where)
+    classes = _classes(estimator, where, binary=binary)
     final = estimator[-1] if hasattr(estimator, "steps") else estimator
     return TrainedModel(
         name=name,
@@ -63,7 +65,7 @@ def given(plan: GivenPlan, name: str, role: Role, population: Population | None)
     return check_fits(model, population, f"model.{role}") if population else model
 
 
-def _classes(estimator: Any, where: str) -> tuple[str, ...]:
+def _classes(estimator: Any, where: str, *, binary: bool) -> tuple[str, ...]:
     known_kind = isinstance(estimator, BaseEstimator)
     if known_kind and is_regressor(estimator):
         return ()
@@ -72,8 +74,13 @@ def _classes(estimator: Any, where: str) -> tuple[str, ...]:
     known = getattr(estimator, "classes_", None)
     if known is None:
         raise ArtifactError(f"{where}: the {type(estimator).__name__} is not fitted; fit it before it is saved")
-    if len(known) != 2:
-        raise ArtifactError(f"{where}: the model tells {len(known)} classes apart; only binary classifiers are served")
+    if isinstance(known, list):  # an array for each target
+        raise ArtifactError(f"{where}: the model answers {len(known)} targets at once; save a model for each of them")
+    if binary and len(known) != 2:
+        raise ArtifactError(
+            f"{where}: the model tells {len(known)} classes apart; only binary classifiers are compared and rolled out "
+            "(harness serve takes any number)"
+        )
     return tuple(str(label) for label in known)
 
 

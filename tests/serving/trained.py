@@ -55,7 +55,7 @@ def pipeline(word: str) -> Any:
 
 def serving(estimator: Any, name: str = "churn", version: str = "3") -> Served:
     """An estimator as it is served."""
-    return served(brought(estimator, name, Role.STABLE, "a test"), name, version, "a test")
+    return served(brought(estimator, name, Role.STABLE, "a test", binary=False), name, version, "a test")
 
 
 def made_of(estimator: Any, task: Task = Task.CLASSIFICATION, features: Sequence[str] = ()) -> TrainedModel:
