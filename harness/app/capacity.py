@@ -68,10 +68,14 @@ def find_capacity(plan: LoadPlan, sought: Sought, options: LoadOptions, stop: St
     Raises:
         HarnessError: the search could not even begin.
     """
+    from harness.load.generator import rooms
+    from harness.load.loops import Share
+
     if not isinstance(plan.pace, OpenLoop):
         raise InputError("a capacity is searched for by an open loop: the rates are the search's own")
     if not plan.slos:
         raise InputError("a capacity is the highest rate that holds an SLO; give one: --slo 'p99 < 250ms'")
+    rooms(plan, Share(options.workers - 1, options.workers))  # limits that leave nothing for some are told here
     search = _search(plan, sought)
     crew = options.crew or crew_of(options)
     folder = folder_for(options.reports / options.name, f"{clock.utc_now():%Y%m%dT%H%M%S}-{plan.seed}")
@@ -83,6 +87,7 @@ def find_capacity(plan: LoadPlan, sought: Sought, options: LoadOptions, stop: St
     try:
         with stop_signals(switch):
             log.append(_started(plan, sought, options, folder.name))
+            point_to(options.reports, options.name, folder)  # now, so that it is found even if this is killed
             found = _Hunt(plan, search, crew, options, log, switch).run()
     except HarnessError as raised:
         error = raised
@@ -90,7 +95,6 @@ def find_capacity(plan: LoadPlan, sought: Sought, options: LoadOptions, stop: St
             log.append(_ended(0, search, "error", str(raised)))
     finally:
         log.close()
-        point_to(options.reports, options.name, folder)
     return CapacitySearch(folder, log, found, switch.by, error or log.failure)
 
 
