@@ -7,14 +7,15 @@ from typing import Any
 import click
 
 from harness.cli import options
-from harness.cli.loadflags import asked, common_flags, load_name, worker_flags
+from harness.cli.loadflags import Sectioned, asked, common_flags, load_name, worker_flags
 
 
 @click.command(
+    cls=Sectioned,
     epilog="""\b
 Examples:
   harness capacity http://127.0.0.1:8080 --slo 'p99 < 250ms' --payload rows.csv
-  harness capacity http://127.0.0.1:8080 --slo 'p95 < 100ms' --slo 'error_rate < 1%' --first-rate 50/s --json -"""
+  harness capacity http://127.0.0.1:8080 --slo 'p95 < 100ms' --slo 'error_rate < 1%' --first-rate 50/s --json -""",
 )
 @click.argument("url", metavar="URL")
 @click.option("--slo", "slos", multiple=True, required=True, metavar="RULE", help="Such as 'p99 < 250ms'. Repeatable.")

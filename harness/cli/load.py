@@ -7,15 +7,16 @@ from typing import Any
 import click
 
 from harness.cli import options
-from harness.cli.loadflags import asked, common_flags, load_name, pace_flags, slo_flags, worker_flags
+from harness.cli.loadflags import Sectioned, asked, common_flags, load_name, pace_flags, slo_flags, worker_flags
 
 
 @click.command(
+    cls=Sectioned,
     epilog="""\b
 Examples:
   harness load http://127.0.0.1:8080 --rate 200/s --duration 30s --payload rows.csv
   harness load http://127.0.0.1:8080 --users 64 --think 1s --slo 'p99 < 250ms' --min-grade B
-  harness load http://127.0.0.1:8080 --stages 0s:10/s,1m:500/s --abort-when 'error_rate > 50%' --json -"""
+  harness load http://127.0.0.1:8080 --stages 0s:10/s,1m:500/s --abort-when 'error_rate > 50%' --json -""",
 )
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
 @pace_flags

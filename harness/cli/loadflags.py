@@ -16,6 +16,47 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PROTOCOLS = ("json", "mlflow", "v2", "raw")
 
+SECTIONS = {
+    "Pace": (
+        "rate", "users", "think", "arrivals", "stages", "duration", "warmup",
+        "first-rate", "most-rate", "precision", "confidence", "trial", "within",
+    ),
+    "What is sent": (
+        "payload", "in-turn", "rows", "drop", "protocol", "model", "method", "header", "token-env", "token-file",
+        "request-ids",
+    ),
+    "What an answer must be": ("status", "content-type", "json-schema", "expect", "golden"),
+    "Objectives": ("slo", "min-grade", "grades", "mlperf", "abort-when"),
+    "Limits": ("timeout", "connect-timeout", "deadline", "max-connections", "max-in-flight", "max-body"),
+    "Output": (
+        "json", "junit", "markdown", "csv", "prometheus", "save-profile", "report", "live", "quiet", "verbose",
+        "no-color", "help",
+    ),
+    "Targets": ("weights", "wait-ready", "yes", "allow-targets", "max-rate"),
+    "Connections": ("client", "stream", "no-keep-alive", "ca", "insecure", "proxy", "cookies", "compressed"),
+    "Generators": ("workers", "engine", "scheduler", "seed"),
+}  # fmt: skip
+"""The flags by what they are about, in the order in which a reader needs them."""
+
+
+class Sectioned(click.Command):
+    """A command whose help has its flags in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections; a flag that is in none comes last."""
+        rows = {}
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Option) and (row := parameter.get_help_record(ctx)):
+                rows[next(each for each in parameter.opts if each.startswith("--")).removeprefix("--")] = row
+        for title, names in SECTIONS.items():
+            if some := [rows.pop(name) for name in names if name in rows]:
+                with formatter.section(title):
+                    formatter.write_dl(some)
+        if rows:
+            with formatter.section("Other"):
+                formatter.write_dl(list(rows.values()))
+
+
 pace_flags = options.all_of(
     click.option("--rate", metavar="RATE", help="Open loop: so many requests are due, such as 500/s."),
     click.option("--users", type=click.IntRange(min=1), metavar="N", help="Closed loop: so many users."),

@@ -11,8 +11,12 @@ import sys
 from pathlib import Path
 from threading import Event
 
+import click
 import pytest
 
+from harness.cli.capacity import capacity
+from harness.cli.load import load
+from harness.cli.loadflags import SECTIONS
 from harness.domain.load_event import LoadEnded, LoadProgressed, LoadStarted
 from harness.log import read
 from harness.serving.fake import stand_in
@@ -128,6 +132,18 @@ def test_more_generators_than_a_machine_has_room_for_are_refused(call, command):
     called = call(*command, "http://127.0.0.1:1", "--workers", "100000")
     assert called.code == 2
     assert "--workers is 100000; on this machine of" in called.err
+
+
+@pytest.mark.parametrize("command", [load, capacity])
+def test_its_help_has_every_flag_once_in_the_section_it_belongs_to(call, command):
+    text = call(command.name, "--help").out
+    titles = re.findall(r"^([A-Z][A-Za-z ]+):$", text, re.MULTILINE)
+    order = list(SECTIONS) if command is load else [title for title in SECTIONS if title in titles]
+    assert titles[: len(order)] == order
+    assert "Other" not in titles
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert len(re.findall(rf"^  (-\w, )?{parameter.opts[0]}\b(?!-)", text, re.MULTILINE)) == 1, parameter.opts
 
 
 def test_several_targets_are_compared(call, url):
