@@ -134,6 +134,7 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
     """
     from harness.app import serving
 
+    _check(given)
     flags = {name.removeprefix("fake_"): text for name, text in given.items() if name.startswith("fake_") and text}
     if fake:
         if model:
@@ -143,8 +144,8 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
         raise InputError(f"--{next(iter(flags)).replace('_', '-')} is for --fake, which has no model")
     if not model:
         raise InputError("no model is named; say NAME@ALIAS, NAME:VERSION or a file, or --fake for a stand-in")
-    if given["timeout"] <= 0:
-        raise InputError("--timeout is longer than 0s")
+    if given["workers"] == 0:
+        raise InputError("--workers is 0; a model is served by at least one process: give 1 or more, or leave it out")
     known = {field.name for field in fields(serving.Options)}
     chosen = {name: value for name, value in given.items() if name in known}
     chosen |= {f"{name}_ns": given[name] for name in ("timeout", "drain", "batch_wait")}
@@ -156,6 +157,13 @@ def serve(model: str | None, fake: bool, **given: Any) -> int:
         "registry": options.backends(given["registry"], None).registry if given["registry"] else None,
     }
     return serving.serve(serving.Options(model=model, **chosen))
+
+
+def _check(given: dict[str, Any]) -> None:
+    if given["timeout"] <= 0:
+        raise InputError("--timeout is 0s; an answer takes some time: give more, such as 10s")
+    if given["max_body"] <= 0:
+        raise InputError("--max-body is 0; a request has a body: give its largest size, such as 4MB")
 
 
 def _fake(flags: dict[str, str], given: dict[str, Any]) -> int:

@@ -47,7 +47,7 @@ def document(served: Served, url_path: str = "/", *, labels: bool = False) -> di
     )
     ready = _get("Whether it may get traffic.", ("503",))
     paths = {
-        "/predict": _post("predict", _row_body(served), _ref("Answer"), (*PREDICTING, "422")),
+        "/predict": _post("predict", _row_body(served), _one_or_more("Answer"), (*PREDICTING, "422")),
         "/invocations": _post("invocations", _mlflow_body(served), _ref("Predictions"), PREDICTING),
         f"{model}/infer": infer,
         f"{model}/versions/{quote(served.version, safe='')}/infer": {
@@ -148,12 +148,16 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _one_or_more(name: str) -> dict[str, Any]:
+    return {"anyOf": [_ref(name), {"type": "array", "minItems": 1, "items": _ref(name)}]}
+
+
 def _json(schema: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {JSON: {"schema": dict(schema), **more}}
 
 
 def _row_body(served: Served) -> dict[str, Any]:
-    return _json(_ref("Row"), example=example(served))
+    return _json(_one_or_more("Row"), example=example(served))
 
 
 def _mlflow_body(served: Served) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from harness.serving.checking import Checker, Refused
 from harness.serving.labels import Labels, plain_row
 from harness.serving.logs import LineLog, PredictionLog
 from harness.serving.metrics import CONTENT_TYPE, Metrics
-from harness.serving.protocols import Asked, Spoken
+from harness.serving.protocols import Asked, Spoken, row_key
 from harness.serving.protocols.mlflow import MLflow, mlflow_version
 from harness.serving.protocols.plain import Plain
 from harness.serving.protocols.v2 import BINARY, V2, metadata, outputs_of
@@ -211,7 +211,7 @@ class ModelServer:
             time = utc_now().isoformat()
             sure: Sequence[float | None] = answers.confidences or [None] * len(answers.values)
             for number, (row, value, confidence) in enumerate(zip(asked.rows, answers.values, sure, strict=True)):
-                each = key if len(asked.rows) == 1 else f"{key}/{number}"
+                each = row_key(key, number, len(asked.rows))
                 line = {
                     "id": each,
                     "time": time,
@@ -303,7 +303,7 @@ class ModelServer:
         return web.Response(body=self._document, content_type=JSON)
 
 
-def _answer(body: dict[str, Any], status: int, key: str) -> web.Response:
+def _answer(body: Any, status: int, key: str) -> web.Response:
     return web.Response(body=dumps(body), status=status, headers={"Content-Type": JSON, ID: key})
 
 

@@ -136,10 +136,10 @@ def bad_bodies(good: Row) -> Iterator[tuple[str, Any]]:
     """Requests that no endpoint may answer, each with what is wrong with it.
 
     >>> [what for what, _ in bad_bodies({"age": 30, "plan": "b"})]
-    ['an empty object', 'a list', 'a row without age', 'a row with text as age']
+    ['an empty object', 'a list of values', 'a row without age', 'a row with text as age']
     """
     yield "an empty object", {}
-    yield "a list", [dict(good)]
+    yield "a list of values", [*good.values()]
     first = next(iter(good))
     yield f"a row without {first}", {name: value for name, value in good.items() if name != first}
     if number := next((name for name, value in good.items() if _number(value)), None):

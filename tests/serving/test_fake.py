@@ -57,7 +57,8 @@ async def test_examples_of_the_openapi_document_are_answered() -> None:
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        ("/predict", b"[1]", "one JSON object"),
+        ("/predict", b"[1]", "a JSON object, or a list of such"),
+        ("/predict", b"[]", "a JSON object, or a list of such"),
         ("/predict", b"{", "the body cannot be used"),
         ("/predict", b"\xff", "the body cannot be used"),
         ("/invocations", b'{"instances": [], "inputs": []}', "exactly one of"),
@@ -73,6 +74,15 @@ async def test_what_cannot_be_used_is_said(path: str, body: bytes, said: str) ->
     async with asking() as session, session.post(path, data=body) as response:
         assert response.status == (404 if "other" in path else 400)
         assert said in (await response.json())["error"]
+
+
+async def test_a_list_of_rows_is_answered_with_a_list_of_any_size_in_bytes() -> None:
+    for payload in (0, 5000):
+        async with asking(payload=payload) as session, session.post("/predict", json=[{}, {"a": 1}, {}]) as response:
+            text = await response.text()
+        said = json.loads(text)
+        assert [each["model"] for each in said] == ["fake"] * 3
+        assert len(text) == payload or not payload
 
 
 async def test_the_same_seed_gives_the_same_sequence_also_after_setting_it_anew() -> None:

@@ -69,6 +69,19 @@ async def test_every_example_is_answered_with_an_answer_of_its_schema() -> None:
                     assert media in operations["get"]["responses"]["200"]["content"], path
 
 
+async def test_lists_of_rows_are_in_the_document() -> None:
+    predict = DOCUMENT["paths"]["/predict"]["post"]
+    parts = {"components": DOCUMENT["components"]}
+    asked = Draft202012Validator(predict["requestBody"]["content"]["application/json"]["schema"] | parts)
+    answered = Draft202012Validator(predict["responses"]["200"]["content"]["application/json"]["schema"] | parts)
+    row = openapi.example(ONE)
+    async with running(ONE) as (_, session):
+        for body in (row, [row], [row, row], [], [row, 3], 3):
+            status, said = await post(session, "/predict", body)
+            assert (status == 200) is asked.is_valid(body), body
+            assert (status == 200) is answered.is_valid(said), said
+
+
 async def test_what_the_schema_takes_is_answered_and_what_it_refuses_is_not() -> None:
     row = Draft202012Validator(resolved("Row"))
     draws = np.random.default_rng(5)

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from harness.domain.model import Revision
+from harness.load.speech import Speech, body, prediction
 from harness.protocols import Reply
 from harness.serving.server import Settings
 from harness.staging.contract import contract, golden
@@ -48,6 +49,39 @@ async def test_the_contract_of_staging_is_kept(session: aiohttp.ClientSession) -
     assert await endpoint.ready()
     findings = await contract(endpoint, ONE.model, Revision("churn", 3, ""), golden(ONE.model, churn(), 30))
     assert [each.detail for each in findings if not each.passed] == []
+
+
+async def test_a_list_of_rows_is_answered_with_a_list(session: aiohttp.ClientSession) -> None:
+    alone = [(await post(session, "/predict", row))[1] for row in ROWS]
+    status, said = await post(session, "/predict", ROWS, X_Request_Id="q")
+    assert status == 200
+    assert [each.pop("id") for each in said] == [f"q/{number}" for number in range(40)]
+    for one, wanted in zip(said, alone, strict=True):
+        assert one == {name: wanted[name] for name in wanted if name != "id"}
+    status, said = await post(session, "/predict", ROWS[:1], X_Request_Id="q")
+    assert (status, said) == (200, [alone[0] | {"id": "q"}])
+
+
+async def test_rows_as_the_load_tester_sends_them_are_answered(session: aiohttp.ClientSession) -> None:
+    _, wanted = await post(session, "/invocations", {"dataframe_records": ROWS})
+    for speech, path in ((Speech.JSON, "/predict"), (Speech.MLFLOW, "/invocations"), (Speech.V2, INFER)):
+        status, said = await post(session, path, body(ROWS, speech))
+        assert (status, prediction(said, speech)) == (200, wanted["predictions"]), speech
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "there is no row to answer; send at least one"),
+        ([[ROWS[0]]], "row 0 is ["),
+        ([ROWS[0], 7], "row 1 is 7; a row is an object"),
+        ([ROWS[0], ROWS[1] | {"tenure": "x"}], 'row 1: tenure is "x"; it takes a number'),
+        ("x", 'an object, features by name, or a list of such; this is "x"'),
+    ],
+)
+async def test_lists_that_hold_no_rows_are_refused(session: aiohttp.ClientSession, rows: Any, told: str) -> None:
+    status, said = await post(session, "/predict", rows)
+    assert (status, told in said["error"]) == (422, True)
 
 
 async def test_every_fault_of_a_row_is_told_at_once(session: aiohttp.ClientSession) -> None:

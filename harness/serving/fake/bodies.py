@@ -1,7 +1,7 @@
 """What the stand-in answers, in each protocol, and what it says of itself."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -26,15 +26,19 @@ Answerer = Callable[[Any, Fate, FakeSettings], bytes]
 
 
 def predict(asked: Any, fate: Fate, settings: FakeSettings) -> bytes:
-    """One object in, one prediction out."""
-    if not isinstance(asked, dict):
-        raise ValueError("a prediction is asked for with one JSON object")  # noqa: TRY004 - it becomes a 400
+    """One object in, one prediction out; a list of objects in, a list out."""
+    rows = asked if isinstance(asked, list) else [asked]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a prediction is asked for with a JSON object, or a list of such")
     number = settings.version if _is_whole(settings.version) else f'"{settings.version}"'
     body = (
         f'{{"prediction": {fate.prediction}, "confidence": {fate.confidence}, '
         f'"model": "{settings.model}", "version": {number}}}'
-    )
-    return _padded(body.encode(), settings.payload)
+    ).encode()
+    if not isinstance(asked, list):
+        return _padded(body, settings.payload)
+    before = b"[" + (body + b", ") * (len(rows) - 1)
+    return before + _padded(body, settings.payload - len(before) - 1) + b"]"
 
 
 def invocations(asked: Any, fate: Fate, settings: FakeSettings) -> bytes:
@@ -129,7 +133,7 @@ def openapi(settings: FakeSettings) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": f"{settings.model} (a stand-in)", "version": settings.version},
         "paths": {
-            "/predict": {"post": _operation("A prediction", EXAMPLE)},
+            "/predict": {"post": _operation("A prediction, or a list of them", EXAMPLE, ("object", "array"))},
             "/invocations": {"post": _operation("Predictions, as MLflow asks", MLFLOW_EXAMPLE)},
             f"/v2/models/{settings.model}/infer": {"post": _operation("Inference, protocol v2", V2_EXAMPLE)},
             "/settings": {
@@ -140,8 +144,8 @@ def openapi(settings: FakeSettings) -> dict[str, Any]:
     }
 
 
-def _operation(summary: str, example: Mapping[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+def _operation(summary: str, example: Mapping[str, Any], types: Sequence[str] = ("object",)) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": [*types]}, "example": example}}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": content},

@@ -1,6 +1,6 @@
 """The protocols a server speaks, all on one port.
 
-plain.py    POST /predict: one object in, one object out
+plain.py    POST /predict: one object in, one object out; or arrays of them
 mlflow.py   POST /invocations, as MLflow's scoring server takes and answers it
 v2.py       POST /v2/models/{model}/infer: the Open Inference Protocol
 
@@ -15,6 +15,15 @@ from harness.serving.answering import Answers, Served
 from harness.serving.checking import Checker, Refused, Row
 
 
+def row_key(key: str, number: int, count: int) -> str:
+    """The id of one row of a request: its own number after that of a request of several.
+
+    >>> row_key("q", 0, 1), row_key("q", 2, 3)
+    ('q', 'q/2')
+    """
+    return key if count == 1 else f"{key}/{number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a request asks."""
@@ -24,6 +33,8 @@ class Asked:
     """The request's own id, where its body gives one."""
     outputs: tuple[str, ...] = field(default=())
     """The outputs that are wanted; empty: all there are."""
+    listed: bool = False
+    """The rows came as a list, and so go the answers, of one row too."""
 
 
 class Spoken(Protocol):
@@ -43,7 +54,7 @@ class Spoken(Protocol):
         """The rows of a request; Refused where it is wrong."""
         ...
 
-    def answer(self, served: Served, asked: Asked, answers: Answers, key: str) -> dict[str, Any]:
+    def answer(self, served: Served, asked: Asked, answers: Answers, key: str) -> Any:
         """The answer's body."""
         ...
 
