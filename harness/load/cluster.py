@@ -105,7 +105,7 @@ class DaskCrew:
                         # No page, and a free port for what is left of it, so that two tests do not meet at 8787.
                         dashboard_address="127.0.0.1:0",
                         scheduler_kwargs={"dashboard": False},
-                    )  # fmt: skip
+                    )
                 )
         try:
             return stack.enter_context(distributed.Client(place, timeout=CONNECT_S, set_as_default=False))
