@@ -126,8 +126,9 @@ class _Hunt:
         number = 0
         while not self.stop.by and (trial := self.search.next()) is not None:
             number += 1
-            threading.Event().wait(trial.settle_ns / SECOND)
-            self._try(number, trial)
+            self._settle(trial)
+            if not self.stop.by:
+                self._try(number, trial)
         if self.stop.by:
             ended = _ended(self.now_ns(), self.search, "interrupted", f"stopped by {self.stop.by}")
         else:
@@ -137,6 +138,12 @@ class _Hunt:
             )
         self.log.append(ended)
         return ended
+
+    def _settle(self, trial: Trial) -> None:
+        """Let what is left of an overload drain; an interrupt is seen meanwhile."""
+        until_ns = clock.monotonic_ns() + trial.settle_ns
+        while not self.stop.by and (left_ns := until_ns - clock.monotonic_ns()) > 0:
+            threading.Event().wait(min(left_ns / SECOND, 0.2))
 
     def _try(self, number: int, trial: Trial) -> None:
         from harness.load import summary
@@ -236,7 +243,7 @@ def _ended(at_ns: int, search: Search, status: str, reason: str) -> CapacityFoun
         low=low,
         high=high,
         estimate=found.estimate if found else None,
-        knee=knee(search.points()),
+        knee=knee(search.points()) if high is not None else None,  # where nothing failed, nothing rises steeply
         confidence=search.confidence,
         curve=tuple(curve(search.points())),
         status=status,

@@ -246,6 +246,8 @@ def pace_of(wanted: Wanted) -> tuple[OpenLoop | ClosedLoop, int, int]:
 def _closed(wanted: Wanted) -> ClosedLoop:
     if wanted.rate or wanted.stages:
         raise InputError("--users is a closed loop and --rate (or --stages) an open one; give one of them")
+    if wanted.arrivals != "poisson":
+        raise InputError("--arrivals is of an open loop; users of a closed one come when they were answered")
     word, _, mean = wanted.think.rpartition(":")
     if word not in {"", "constant", "exponential"}:
         raise InputError(f"--think is {wanted.think}; it is a duration, or exponential:MEAN, such as exponential:2s")
@@ -266,7 +268,13 @@ def _traffic(wanted: Wanted) -> tuple[Traffic, float | None]:
         raise InputError(
             f"--arrivals is {wanted.arrivals}; it is constant, poisson, gamma:CV (such as gamma:2) or trace:FILE"
         )
-    if (rate is None) == (wanted.stages is None):
+    if rate is not None and wanted.stages is not None:
+        raise InputError("--rate is one rate for the whole test, and --stages rates that change; give one of them")
+    if wanted.think != "0s":
+        raise InputError(
+            "--think is of a closed loop, whose users wait for answers; give --users with it, or leave it out"
+        )
+    if rate is None and wanted.stages is None:
         raise InputError(
             "say how often to ask: --rate 500/s (open loop), --stages 0s:10/s,30s:500/s, or --users 64 (closed loop)"
         )

@@ -23,14 +23,26 @@ Examples:
 @click.option("--most-rate", metavar="RATE", help="The highest rate to try (default: whatever the generator can make).")
 @click.option("--precision", default="5%", show_default=True, metavar="SHARE", help="How wide the bracket may be.")
 @click.option("--confidence", default="95%", show_default=True, metavar="SHARE", help="That the limit lies in it.")
-@click.option("--trial", default="10s", show_default=True, metavar="DURATION", help="Of one trial, at least.")
-@click.option("--within", default="20m", show_default=True, metavar="DURATION", help="For all trials together.")
+@click.option(
+    "--trial",
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="Of a trial near the limit, at least; those on the way there take half.",
+)
+@click.option(
+    "--within",
+    default="20m",
+    show_default=True,
+    metavar="DURATION",
+    help="For all trials, begun within it; waits between them count.",
+)
 @click.option("--arrivals", default="poisson", show_default=True, metavar="WORD", help="constant, poisson or gamma:CV.")
 @common_flags
 @worker_flags
 @options.output_flags
 @options.ci_flags
-@click.option("--live/--no-live", default=None, help="Each trial as it ends (default: on, unless --quiet).")
+@click.option("--live/--no-live", default=None, help="The live view (default: where standard error is a terminal).")
 def capacity(
     url: str,
     json_file: str | None,

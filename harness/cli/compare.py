@@ -68,6 +68,8 @@ def compare(
     output.check("--html", html)
     report_json.check(json_file)
     a, b = folded(first, reports), folded(second, reports)
+    if a.kind == "load" and a.event_log == b.event_log:
+        raise InputError(f"{first} and {second} are the same run; name another one (`harness runs list` shows them)")
     if a.kind != b.kind or a.kind == "capacity":
         raise InputError(
             f"{first} is a {WORDS[a.kind]} and {second} a {WORDS[b.kind]}: "

@@ -74,7 +74,8 @@ def load(
     server that stands still is seen whole. In a closed loop (--users) each user waits for the answer before asking
     again.
 
-    Exit code 1 where an SLO or the minimum grade is missed, or no request succeeded.
+    Exit code 1 where an SLO or the minimum grade is missed, or cannot be judged since the generator spoiled the
+    figures; or where no request succeeded, or the test was cut short.
     """
     from harness.app.loading import LoadOptions, load_test
     from harness.app.loadplan import check_workers, prepare

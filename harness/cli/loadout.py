@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli import ci
+from harness.cli import ci, read_or_not
 from harness.errors import InputError
 from harness.report import output
 from harness.stats.grade import GRADES, LOWEST, Rung
@@ -167,17 +167,18 @@ def tell(done: Any, files: Files, *, quiet: bool, color: bool, verbose: bool) ->
     page = done.folder / PAGE_NAME
     result: Any = fold_any(done.log.events, log_path=done.path, report_path=page)
     load_page.write(result, page)
-    if not files.takes_stdout and not quiet:
-        load_terminal.show(result, color=color, verbose=verbose)
-    elif quiet and not files.takes_stdout:
-        click.echo(load_ci.sentence(result))
-    ci.annotate(load_ci.problems(result))
     code = 0 if result.passed else 1
     try:
-        files.write(result)
+        files.write(result)  # before anything is printed: its reader may go before the end
     except NothingMadeError as error:
         click.echo(str(error), err=True)
         code = 1
+    ci.annotate(load_ci.problems(result))
+    with read_or_not():
+        if not files.takes_stdout and not quiet:
+            load_terminal.show(result, color=color, verbose=verbose)
+        elif quiet and not files.takes_stdout:
+            click.echo(load_ci.sentence(result))
     if done.interrupted:
         return 130
     if done.error:

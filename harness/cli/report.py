@@ -62,13 +62,14 @@ def report(
     if torn:
         click.echo(f"{path}: the log ends in the middle of line {torn}; that line is left out", err=True)
     shown = not files.takes_stdout and not quiet
+    # Files first: a reader of what is printed may go before its end.
     if isinstance(result, Result):
         html.write(result, page)
+        Files(json_file, junit, markdown).write([result])
         if shown:
             terminal.show([result], [], color=not no_color, verbose=verbose)
-        Files(json_file, junit, markdown).write([result])
         return
     load_page.write(result, page)
+    files.write(result)
     if shown:
         load_terminal.show(result, color=not no_color, verbose=verbose)
-    files.write(result)

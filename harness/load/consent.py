@@ -85,7 +85,8 @@ def check_target(url: str, allowed: Sequence[str] = (), yes: bool = False, resol
         raise InputError(f"{shown(url)}: no address is known of {place.host}; check its name")
     raise InputError(
         f"{shown(url)} is not on this machine, and a load test can bring down what it asks: if it is yours to test, add"
-        f' --yes, or allow it for good with allow_targets = ["{place}"] under [tool.harness]'
+        f' --yes, or allow it for good with allow_targets = ["{place}"] in harness.toml'
+        " (or under [tool.harness] in pyproject.toml)"
     )
 
 

@@ -61,7 +61,8 @@ def judge(
         cut_short: why the test ended before its time; empty: it did not.
     """
     figures = figures_of(measured)
-    spoiled = spoiled_by(plan, record)
+    # Where nothing succeeded there is no figure to spoil, and a busy machine is not the news.
+    spoiled = spoiled_by(plan, record) if measured.counts.succeeded else ""
     given = None if spoiled else grade(figures, rungs)
     slos = tuple(
         SloVerdict(rule.text, holds(rule, figures) is True, figures.get(next(comparisons(rule.condition)).metric))

@@ -40,6 +40,7 @@ def show_runs(runs: Sequence[Listed], *, color: bool = True) -> None:
     """Print a line for each run, and what is wrong with logs that cannot be read."""
     console = screen(color=color)
     table = plain_table("", "run", "scenario", "kind", "outcome", "began (UTC)")
+    table.columns[1].no_wrap = True  # it is there to be copied
     for name in ("detected after", "bad answers"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:

@@ -36,6 +36,8 @@ def objectives(result: LoadResult) -> Chapter:
         mark = "✓" if result.grade_held else "✗"
         graded = result.grade or "not graded"
         lines.append(Line((mark, f"grade at least {result.asked.min_grade}", graded), result.grade_held))
+    if lines and result.spoiled:
+        lines.append(Line(("✗", "figures that can be trusted", "spoiled"), passed=False))
     return Chapter("Objectives", ("", "asked for", "was"), lines)
 
 
@@ -210,8 +212,9 @@ def machine(result: LoadResult) -> Chapter:
 
 
 def trials(result: CapacityResult) -> Chapter:
-    """Every rate that was tried, in order."""
+    """Every rate that was tried, in order; why some were spoiled is told below, once."""
     lines = []
+    spoiled = list(dict.fromkeys(trial.detail for trial in result.trials if trial.detail))
     for trial in result.trials:
         verdict = {True: "✓ held", False: "✗ missed", None: "spoiled"}[trial.held]
         cells = (
@@ -222,11 +225,12 @@ def trials(result: CapacityResult) -> Chapter:
             *(said.latency(trial.figures.get(name)) for name in ("p50", "p95", "p99")),
             verdict,
             _between(trial.low, trial.high),
-            trial.detail or _unmet(trial.slos) or NONE,
+            (f"spoiled ({spoiled.index(trial.detail) + 1})" if trial.detail else _unmet(trial.slos)) or NONE,
         )
         lines.append(Line(cells, trial.held))
-    columns = ("trial", "rate", "requests", "succeeded", "p50", "p95", "p99", "objectives", "limit by then", "why")
-    return Chapter("Trials", columns, lines, frozenset(range(7)))
+    columns = ("trial", "rate", "requests", "succeeded", "p50", "p95", "p99", "held", "limit by then", "why")
+    told = " ".join(f"({number + 1}) {why}." for number, why in enumerate(spoiled))
+    return Chapter("Trials", columns, lines, frozenset(range(7)), told)
 
 
 def _between(low: float | None, high: float | None) -> str:

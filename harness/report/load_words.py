@@ -132,7 +132,8 @@ def _reached(result: LoadResult) -> str:
     counts = result.counts
     if not counts.scheduled:
         return "Nothing was measured."
-    of = f" of {rate(result.asked_rate)} asked for" if result.asked_rate is not None else ""
+    due = counts.scheduled / result.elapsed_s if result.elapsed_s else None
+    of = f" of {rate(due)} that were due" if result.asked_rate is not None else ""
     told = f"{rate(result.achieved_rate)} answered well{of}, {words.share(counts.success_rate)} of all requests"
     figures = result.latency.figures
     known = ", ".join(f"{name} {latency(figures[name])}" for name in ("p50", "p95", "p99") if figures.get(name))
@@ -210,7 +211,8 @@ def capacity_headline(result: CapacityResult) -> str:
     """The sentence that tells a reader what to think of a search."""
     said = [f"{SEARCHES.get(result.status, result.outcome_text)}: {_sentence(result.reason)}"]
     if result.low is not None or result.high is not None:
-        sure = f", with {words.share(result.confidence)} confidence" if result.status in {"found", "wide"} else ""
+        known = result.status in {"found", "wide"} and result.low is not None and result.high is not None
+        sure = f", with {words.share(result.confidence)} confidence" if known else ""
         said.append(f"The highest rate that holds {_objectives(result)} is {bracket(result)}{sure}.")
     if result.knee is not None:
         said.append(f"Latency begins to rise steeply at {rate(result.knee)}.")
@@ -223,8 +225,8 @@ def _objectives(result: CapacityResult) -> str:
 
 def capacity_facts(result: CapacityResult) -> Iterator[tuple[str, str, str]]:
     """The figures below the sentence: name, figure, and a note to it."""
-    width = f"{words.share(result.width)} wide" if result.width is not None else ""
-    yield "highest rate that holds", bracket(result), f"{width}; {words.share(result.asked.precision)} was asked for"
+    width = f"{words.share(result.width)} wide; " if result.width is not None else ""
+    yield "highest rate that holds", bracket(result), f"{width}{words.share(result.asked.precision)} wide was asked for"
     yield "best estimate", rate(result.estimate), ""
     yield "knee", rate(result.knee), "where latency begins to rise steeply" if result.knee is not None else ""
     held = sum(trial.held is True for trial in result.trials)

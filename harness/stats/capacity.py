@@ -348,9 +348,21 @@ class Search:
             settle_ns = min(int(2 * self._tried[-1].last_s * SECOND), LONGEST_SETTLE_NS)
         return Trial(rate, -(-duration_ns // SECOND) * SECOND, -(-warmup_ns // SECOND) * SECOND, settle_ns)
 
+    def _no_end(self, low: float | None) -> str:
+        """What is known where nothing failed and trials were spoiled."""
+        ceiling = self._ceiling()
+        if low is None:
+            return f"no trial could be used: the generator, or its machine, spoiled all at {ceiling:,.6g}/s"
+        told = f"only a lower bound: {low:,.6g}/s held"
+        return f"{told}, and every trial at {ceiling:,.6g}/s was spoiled" if ceiling < math.inf else told
+
     def _give_up(self) -> None:
+        low, high = self._ends()
+        if high is None:
+            self._finish(low, None, None, "wide", self._no_end(low))
+            return
         known = self._crossing()
-        low, high = (known.low, known.high) if known is not None else self._ends()
+        low, high = (known.low, known.high) if known is not None else (low, high)
         estimate = known.rate if known is not None else math.sqrt(low * high) if low and high else None
         spent = f"{self._count} trials in {self.spent_ns / SECOND:,.0f}s did not make the bracket narrow enough"
         self._finish(low, high, estimate, "wide", spent)

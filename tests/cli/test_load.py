@@ -267,3 +267,45 @@ def test_mlperf_s_single_stream(call, url):
     found = told(called)
     assert called.code == 1
     assert "it lasts 10m at least" in found["reason"]
+
+
+def test_a_reader_that_goes_early_costs_no_file_and_hides_no_exit_code(url, tmp_path):
+    (tmp_path / "row.json").write_text("{}")
+    program = (
+        f"{sys.executable} -m harness load {url}/nothing --rate 50/s --duration 500ms --payload row.json --csv load.csv"
+    )
+    shell = f"({program}; echo $? > code) | head -0"
+    subprocess.run(["bash", "-c", shell], cwd=tmp_path, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "code").read_text().strip() == "1"
+    assert (tmp_path / "load.csv").is_file()
+
+
+def test_flags_of_the_other_loop_are_refused(call, tmp_path):
+    (tmp_path / "row.json").write_text("{}")
+    for words, told in (
+        (("--rate", "5/s", "--think", "1s"), "--think is of a closed loop"),
+        (("--users", "2", "--arrivals", "constant"), "--arrivals is of an open loop"),
+        (("--rate", "5/s", "--stages", "0s:1/s,3s:2/s"), "--rate is one rate for the whole test"),
+    ):
+        called = call("load", "http://127.0.0.1:1", "--payload", "row.json", *words)
+        assert called.code == 2
+        assert told in called.err
+
+
+def test_a_load_test_is_not_compared_with_itself(call, url):
+    call("load", url, "--rate", "50/s", "--duration", "300ms", "--quiet")
+    called = call("compare", "latest", "latest")
+    assert called.code == 2
+    assert "are the same run" in called.err
+
+
+def test_a_short_search_for_capacity_says_what_it_knows(call, url, tmp_path):
+    called = call(
+        "capacity", url, "--slo", "p99 < 5s", "--most-rate", "20/s", "--trial", "4s", "--within", "1s", "--json", "-"
+    )
+    found = json.loads(called.out)
+    assert called.code in {0, 1}
+    assert found["status"] in {"wide", "unbounded", "generator"}
+    assert found["knee"] is None
+    assert Path(found["report"]).is_file()
+    assert call("capacity", url, "--slo", "rate > 5/s").code == 2

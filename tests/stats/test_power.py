@@ -147,7 +147,7 @@ def test_without_an_effect_the_power_is_the_level(rate, n, m, alpha, sides):
 @settings(deadline=None)
 def test_more_units_have_more_power_and_one_side_more_than_two(effect, n, more, alpha):
     found = means_power(effect, 1.0, n, n, alpha)
-    assert means_power(effect, 1.0, n + more, n, alpha) >= found - 0.02  # Welch's freedom may fall, in small samples
+    assert means_power(effect, 1.0, n + more, n, alpha) >= found - 0.05  # Welch's freedom may fall, in small samples
     assert means_power(effect, 1.0, n + more, n + more, alpha) >= found - 1e-12
     assert means_power(effect, 1.0, n, n, alpha, sides=1) >= found - 1e-12
 
