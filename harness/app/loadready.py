@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from harness import clock
-from harness.app.loadplan import Wanted, span
+from harness.app.loadwanted import Wanted, span
 from harness.domain.load import Payload, Speech, Transport
 from harness.errors import BackendError
 from harness.load import consent

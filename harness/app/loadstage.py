@@ -70,7 +70,8 @@ def live_test(scenario: Scenario, plan: LoadStagePlan, options: Any) -> "LiveTes
     Raises:
         InputError: the endpoint is neither on this machine nor consented to; says how to.
     """
-    from harness.app.loadplan import Wanted, check_ceiling
+    from harness.app.loadpace import check_ceiling
+    from harness.app.loadwanted import Wanted
     from harness.load import consent
 
     url = plan.url or ""

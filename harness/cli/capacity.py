@@ -73,7 +73,8 @@ def capacity(
     """
     from harness.app.capacity import Sought, find_capacity
     from harness.app.loading import LoadOptions
-    from harness.app.loadplan import check_workers, per_second, prepare, share_of, span
+    from harness.app.loadplan import check_workers, prepare
+    from harness.app.loadwanted import per_second, share_of, span
     from harness.cli import loadout
 
     check_workers(workers, engine, scheduler)

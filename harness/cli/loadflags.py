@@ -10,7 +10,7 @@ from harness.cli import options
 from harness.errors import InputError
 
 if TYPE_CHECKING:
-    from harness.app.loadplan import Wanted
+    from harness.app.loadwanted import Wanted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,7 @@ worker_flags = options.all_of(
 
 def asked(urls: tuple[str, ...], *, weights: str | None = None, **flags: Any) -> "Wanted":
     """What the flags ask for."""
-    from harness.app.loadplan import Wanted
+    from harness.app.loadwanted import Wanted
     from harness.domain.load import Order
 
     flags["order"] = Order.IN_TURN if flags.pop("in_turn") else Order.DRAWN

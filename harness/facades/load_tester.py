@@ -255,7 +255,7 @@ class ModelServingLoadTester:
     def _plan(
         self, payloads: Sequence[Any], pace: ClosedLoop | OpenLoop, duration_s: float, warmup_s: float = 0.0
     ) -> LoadPlan:
-        from harness.app.loadplan import check_ceiling
+        from harness.app.loadpace import check_ceiling
 
         warmup_ns, duration_ns = round(warmup_s * SECOND), round(duration_s * SECOND)
         if warmup_ns < 0 or duration_ns < 1:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from harness import arrivals
-from harness.app.loadplan import CEILING_PER_S, Wanted, check_workers, prepare, stages_of, statuses_of
+from harness.app.loadpace import CEILING_PER_S, stages_of
+from harness.app.loadplan import check_workers, prepare, statuses_of
+from harness.app.loadwanted import Wanted
 from harness.domain.load import ClosedLoop, OpenLoop, Order
 from harness.domain.traffic import Process, Trace
 from harness.domain.units import MILLISECOND, SECOND
