@@ -12,21 +12,22 @@ app.py        the application over them
 beside.py     the application in a thread, beside a program
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness.serving.fake.beside import stand_in
 from harness.serving.fake.settings import FLAGS, FakeSettings, Flag, from_flags, read, shown
 
 if TYPE_CHECKING:
     from harness.serving.fake.app import application
+    from harness.serving.fake.beside import stand_in
+
+_SERVING = {"application": "app", "stand_in": "beside"}
 
 __all__ = ["FLAGS", "FakeSettings", "Flag", "application", "from_flags", "read", "shown", "stand_in"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what serves when it is first used: `--help` reads the flags, and need not wait for aiohttp."""
-    if name != "application":
+    if name not in _SERVING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from harness.serving.fake.app import application
-
-    return application
+    return getattr(import_module(f"harness.serving.fake.{_SERVING[name]}"), name)
