@@ -62,6 +62,9 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.set_write_buffer_limits(0)
+        if self.server.closing:  # accepted while the server closed: nobody would end it
+            transport.abort()
+            return
         self.server.connections += 1
         self.server.open.add(self)
         if self.server.met(self):
@@ -128,6 +131,7 @@ class Server:
         self.requests: list[Request] = []
         self.open: set[Connection] = set()
         self.listening: asyncio.Server | None = None
+        self.closing = False
 
     def met(self, connection: Connection) -> bool:
         """Called with each new connection; whether its requests are answered."""
@@ -138,7 +142,7 @@ class Server:
         await connection.send(answer())
 
     async def __aenter__(self) -> int:
-        self.connections, self.requests = 0, []
+        self.connections, self.requests, self.closing = 0, [], False
         loop = asyncio.get_running_loop()
         self.listening = await loop.create_server(lambda: Connection(self), "127.0.0.1", self.port, ssl=self.tls)
         port: int = self.listening.sockets[0].getsockname()[1]
@@ -147,6 +151,8 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         assert self.listening is not None
         self.listening.close()
+        self.closing = True
+        await settle()
         opened = list(self.open)
         for connection in opened:
             if connection.task is not None:
@@ -156,6 +162,12 @@ class Server:
             await connection.lost.wait()
         tasks = [connection.task for connection in opened if connection.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def settle() -> None:
+    """Let the loop finish with connections that it is just accepting; each takes it a few turns."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @contextmanager

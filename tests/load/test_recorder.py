@@ -168,12 +168,12 @@ def test_a_failure_that_came_late_made_its_user_wait_and_one_that_came_at_once_m
 
 @settings(max_examples=60, deadline=None)
 @given(exchanges)
-def test_no_failure_makes_a_percentile_look_better(made):
+def test_no_failure_makes_the_median_look_better(made):
     recorder = Recorder(plan_of(1, duration_s=5.0), 0)
     for each in made:
         recorder.take(each)
     record = record_of(recorder)
     before, after = record.total.latency, settled(record).total.latency
-    for q in (0.5, 0.9, 0.99):
-        if (seen := before.quantile_ns(q)) is not None:
-            assert after.quantile_ns(q) >= seen
+    if (seen := before.quantile_ns(0.5)) is not None:
+        assert after.quantile_ns(0.5) >= seen
+        assert after.most_ns >= before.most_ns

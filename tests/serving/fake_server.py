@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from harness.serving.fake import FakeSettings, application, read
+from tests.raw_server import settle
 
 
 @asynccontextmanager
@@ -18,9 +19,12 @@ async def running(settings: FakeSettings | None = None, service_log: Path | None
     """The stand-in with these settings; its port."""
     runner = web.AppRunner(application(settings, service_log=service_log), access_log=None)
     await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await site.start()
         yield runner.addresses[0][1]
+        await site.stop()
+        await settle()
     finally:
         await runner.cleanup()
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from harness.serving.fake.app import application
 from harness.serving.fake.settings import read
+
+TURNS: Final = 5
+"""Of the loop, in which it finishes with connections that it is just accepting: only then can they be closed."""
 
 
 @contextmanager
@@ -51,7 +54,8 @@ async def _run(app: web.Application, started: "Future[tuple[asyncio.AbstractEven
     stop = asyncio.Event()
     try:
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
     except Exception as error:  # noqa: BLE001 - it is raised where the block is opened
         await runner.cleanup()
         started.set_exception(error)
@@ -60,4 +64,7 @@ async def _run(app: web.Application, started: "Future[tuple[asyncio.AbstractEven
     try:
         await stop.wait()
     finally:
+        await site.stop()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         await runner.cleanup()
