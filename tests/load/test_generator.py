@@ -86,13 +86,13 @@ async def test_several_targets_have_their_parts_and_their_own_figures():
     conserved(record)
 
 
-async def test_each_second_is_told_and_adds_up():
+async def test_what_is_told_adds_up():
     told = []
     async with faulty.Server() as port:
-        record = await load(plan_of(port, pace=open_loop(200.0), duration_s=2.2), tell=told.append)
-    assert len(told) == 3
-    assert sum(snapshot.measured.scheduled for snapshot in told) == record.total.counts.scheduled == 440
-    assert sum(snapshot.latency.count for snapshot in told) == 440
+        record = await load(plan_of(port, pace=open_loop(200.0), duration_s=1.2), tell=told.append)
+    # How many seconds are told apart depends on the machine: one that is held up tells of several at once.
+    assert sum(snapshot.measured.scheduled for snapshot in told) == record.total.counts.scheduled == 240
+    assert sum(snapshot.latency.count for snapshot in told) == 240
 
 
 async def test_pieces_of_an_answer_have_their_times():
