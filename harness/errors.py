@@ -4,10 +4,13 @@
     ├── InputError               what the user gave is wrong: exit code 2
     │   ├── ScenarioError        a scenario file, with all its problems and their places
     │   ├── DataError            a data file or its schema
+    │   │   └── DataValidationError   data that a gate from Python refused, with all that is wrong
+    │   ├── InvalidModelMetadataError   what was said of a model to be registered
     │   └── ArtifactError        a model file that cannot or must not be loaded
     ├── BackendError             something the run depends on failed: exit code 3
     │   ├── RegistryError
     │   │   ├── NotRegistered    there is no such model, alias or version
+    │   │   │   └── ModelNotFoundError   the same, of the registry of one's own
     │   │   └── Unreachable      it gave no answer, or none to us
     │   ├── RoutingError
     │   ├── ServingError
@@ -16,6 +19,7 @@
     ├── DeploymentError          a deployment from Python did not end with the candidate in service
     │   └── CanaryDeploymentError
     ├── RollbackError            there is no way back, or it could not be verified: a person must look
+    ├── ModelPromotionError      a version may not take the stage that it was to have
     ├── Rejected                 a stage before deployment said no: the run ends `rejected`
     ├── ClockError               virtual time cannot go on
     │   └── Deadlock             everything waits and no timer is set
@@ -71,6 +75,22 @@ class DataError(InputError):
     """A data file or its schema cannot be used."""
 
 
+class DataValidationError(DataError):
+    """Data that a gate refused; carries every error."""
+
+    def __init__(self, errors: Sequence[str] | str) -> None:
+        self.errors = (errors,) if isinstance(errors, str) else tuple(errors)
+        super().__init__("\n".join(self.errors))
+
+
+class InvalidModelMetadataError(InputError):
+    """What was said of a model to be registered cannot be used; carries every error."""
+
+    def __init__(self, errors: Sequence[str] | str) -> None:
+        self.errors = (errors,) if isinstance(errors, str) else tuple(errors)
+        super().__init__("\n".join(self.errors))
+
+
 class ArtifactError(InputError):
     """A model file cannot be loaded, or holds types that must not be loaded untrusted."""
 
@@ -85,6 +105,10 @@ class RegistryError(BackendError):
 
 class NotRegistered(RegistryError):
     """The model registry holds no such model, alias or version."""
+
+
+class ModelNotFoundError(NotRegistered):
+    """The registry of one's own holds no such model, version or stage."""
 
 
 class Unreachable(RegistryError):
@@ -110,6 +134,15 @@ class EndpointError(ServingError):
 
 class NotificationError(BackendError):
     """A channel did not take a message; what goes on is never held up by it."""
+
+
+class ModelPromotionError(HarnessError):
+    """A version may not take the stage that it was to have; carries what was checked."""
+
+    def __init__(self, message: str, validation: Any = None) -> None:
+        self.validation = validation
+        """The `ModelPromotionValidation`; None where there was none."""
+        super().__init__(message)
 
 
 class Rejected(HarnessError):

@@ -87,6 +87,8 @@ class TrainedModel:
     """On the held-out rows, by metric name; empty until evaluated."""
     notes: tuple[str, ...] = ()
     """What a registry noticed as it read the model: another version of scikit-learn wrote it, it is a pickle."""
+    features_digest: str | None = None
+    """Of the feature set that it was trained with; None where there was none but the columns of its data set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from harness.protocols import Case
 def gate(executor: Executor, case: Case) -> None:
     """Judge every gate on the held-out figures; all are judged before the first that failed rejects the candidate."""
     figures = {role: model.metrics for role, model in case.models.items()}
-    failed = []
+    failed = list(case.refusals)
     for rule in case.scenario.model.gates:
         found = judge_gate(rule, figures)
         executor.tell(GateChecked, found.metric, rule.text, found.passed, found.value, found.stable, found.bound)

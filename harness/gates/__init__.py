@@ -1,0 +1,1 @@
+"""Gates before deployment: regression, fairness, latency, size, robustness, security, model card, reports of others."""
