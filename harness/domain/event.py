@@ -140,6 +140,23 @@ class GateChecked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GateDetails(Event):
+    """What a gate before deployment rests on, beside its figure; it follows the `GateChecked` of the same name."""
+
+    name: str
+    text: str
+    passed: bool
+    reason: str
+    interval: tuple[float, float] | None
+    columns: tuple[str, ...]
+    """Of the table; its cells are numbers, texts, or null."""
+    rows: tuple[tuple[Any, ...], ...]
+    note: str
+    measured: Mapping[str, float] | None = volatile()
+    """By the wall clock, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Intended(Event):
     """An effect is about to be attempted; logged before it."""
 

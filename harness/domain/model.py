@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from harness.domain.analysis import Rule
+from harness.domain.gates import GatePlan
 
 
 class Role(StrEnum):
@@ -201,6 +202,8 @@ class ModelPlan:
     gates: tuple[Rule, ...] = ()
     trust_pickle: bool = False
     """The user has said that models may be pickles, which run what they hold when they are loaded."""
+    checks: tuple[GatePlan, ...] = ()
+    """Gates that are no rules; judged before these, and told together."""
 
     def of(self, role: Role) -> ModelSource:
         """The source of the model in that role."""
