@@ -47,7 +47,7 @@ def answers(model: TrainedModel, rows: Any) -> list[tuple[Any, float | None]]:
             seen = rows[list(model.features)]
             if model.task is Task.REGRESSION:
                 return [(float(value), None) for value in np.ravel(model.estimator.predict(seen))]
-            predicted, chances = _predicted(model, seen)
+            predicted, chances = said(model, seen)
             place = positive_index(model)
             sure = (
                 [None] * len(seen) if chances is None else np.where(predicted, chances[:, place], 1 - chances[:, place])
@@ -60,7 +60,7 @@ def answers(model: TrainedModel, rows: Any) -> list[tuple[Any, float | None]]:
         raise ArtifactError(f"the {model.role} model {model.name} cannot answer the held-out rows: {error}") from error
 
 
-def _predicted(model: TrainedModel, rows: Any) -> tuple[NDArray[np.int64], FloatArray | None]:
+def said(model: TrainedModel, rows: Any) -> tuple[NDArray[np.int64], FloatArray | None]:
     """Whether each row is said to be positive, and the probabilities of the classes, where there are any."""
     place = positive_index(model)
     chances = model.estimator.predict_proba(rows) if hasattr(model.estimator, "predict_proba") else None
@@ -79,7 +79,7 @@ def _classification(model: TrainedModel, population: Population) -> dict[str, fl
     truth = np.asarray(population.target)
     rows = population.rows[list(model.features)]
     place = positive_index(model)
-    predicted, chances = _predicted(model, rows)
+    predicted, chances = said(model, rows)
     hits, wrong = int((predicted & truth).sum()), int((predicted != truth).sum())
     found = {"accuracy": float(metrics.accuracy_score(truth, predicted))}
     if predicted.any():
