@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.app.first import DEVIATIONS, SEED, TEST_SHARE, First, loss, relative
-from harness.backends.uri import SQLITE, split
+from harness.backends.uri import SQLITE, split, whole
 from harness.domain.model import Task
 from harness.errors import InputError
 
@@ -126,7 +126,7 @@ def _backends(first: First, output: Path) -> Iterator[str]:
         word, place = split(value)
         if place.startswith(SQLITE):
             place = SQLITE + relative(Path(place.removeprefix(SQLITE)), output.parent)
-        yield f"  {kind}: {quoted(f'{word}+{place}')}"
+        yield f"  {kind}: {quoted(whole(word, place))}"
     yield ""
 
 

@@ -150,9 +150,10 @@ def made(kind: str, named: str, *, trust_pickle: bool = False) -> Any:
 
 def keeps_models(kind: str, word: str) -> bool:
     """Whether the backend of a kind and word can be asked for a model by URI."""
+    from harness.backends.uri import FOUND_AT
     from harness.protocols import ModelStore
 
-    if word == "mlflow":  # without waiting for MLflow, or missing it
+    if word in FOUND_AT:  # without waiting for MLflow, or missing it
         return True
     try:
         loaded = backend(kind, word)
@@ -165,12 +166,15 @@ def lacking(scenario: "Scenario") -> str:
     """What a scenario's backends need that is not installed here, and how it is installed; empty where nothing is."""
     from importlib.util import find_spec
 
-    from harness.backends.uri import split
+    from harness.backends.uri import POSTGRESQL, split
 
-    words = {split(named)[0] for named in (scenario.backends.registry, scenario.backends.tracker)}
-    if "mlflow" in words and find_spec("mlflow") is None:
-        install = ".venv/bin/python -m pip install -e '.[mlflow]'"
-        return f"it keeps its models in MLflow, which is not installed; in a clone: {install}"
+    places = [split(named) for named in (scenario.backends.registry, scenario.backends.tracker)]
+    install = ".venv/bin/python -m pip install -e '.[{}]'"
+    if any(word == "mlflow" for word, _ in places) and find_spec("mlflow") is None:
+        return f"it keeps its models in MLflow, which is not installed; in a clone: {install.format('mlflow')}"
+    if any(uri.startswith(POSTGRESQL) for _, uri in places) and find_spec("psycopg") is None:
+        told = "it keeps its models in PostgreSQL, for which psycopg is not installed; in a clone: "
+        return told + install.format("postgresql")
     return ""
 
 

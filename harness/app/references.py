@@ -231,7 +231,7 @@ def _stored(
                 raise InputError(
                     f"{role} is to be what the alias {plan.alias} names, but the registry {FORGETFUL} begins every run "
                     "empty, and models are looked up before the run registers any; train the model here, name a file "
-                    "with artifact, or name a registry that outlives a run: --registry mlflow+sqlite:///PATH"
+                    "with artifact, or name a registry that outlives a run: --registry sqlite:///PATH"
                 )
             if lookup:
                 model = lookup.model(plan, name, role, held)

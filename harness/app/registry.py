@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.app.installed import made
-from harness.backends.uri import FORGETFUL, MLFLOW_FORMS, split
+from harness.backends.uri import FORGETFUL, REGISTRY_FORMS, split
 from harness.domain.model import Role
 from harness.errors import InputError, RegistryError
 from harness.protocols import Registry, Version
@@ -69,7 +69,7 @@ def opened(uri: str | None) -> Any:
         InputError: it is not named, or keeps nothing from one command to the next.
         BackendError: it is not installed.
     """
-    remedy = f"say --registry URI, or set registry in harness.toml: {MLFLOW_FORMS}"
+    remedy = f"say --registry URI, or set registry in harness.toml: {REGISTRY_FORMS}"
     if not uri:
         raise InputError(f"no registry is named; {remedy}")
     if split(uri)[0] == FORGETFUL:

@@ -32,7 +32,7 @@ class BackendsInput(Input):
     """Which implementation stands behind each boundary."""
 
     registry: Annotated[str, *backend_uri("registry")] = Field(
-        "memory", description="The model registry: a word, or a URI such as mlflow+sqlite:///PATH."
+        "memory", description="The model registry: a word, or a URI such as sqlite:///PATH."
     )
     tracker: Annotated[str, *backend_uri("tracker")] = Field(
         "memory", description="The experiment tracker: a word, or a URI such as mlflow+sqlite:///PATH."
