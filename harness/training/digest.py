@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.tree._tree import Tree  # the only class of scikit-learn whose state needs care
 
 # Attributes that tell how a model came about, or with which version it was written: not what it computes.
-NOT_COMPUTED: Final = frozenset({"_sklearn_version", "_repr_html_inner", "_repr_html_"})
+# The last two are a neural network's: what it would train on with, and draws that answers never ask for.
+NOT_COMPUTED: Final = frozenset({"_sklearn_version", "_repr_html_inner", "_repr_html_", "_optimizer", "_random_state"})
 
 # What ``__reduce_ex__`` cannot say, and ``copyreg`` can; the rest of that table would be told otherwise than it was.
 UNREDUCED: Final = frozenset({np.ufunc})
