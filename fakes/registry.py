@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.domain.lineage import Deployment, Lineage, lineage_of, with_deployment
 from harness.domain.model import Revision, TrainedModel
 from harness.errors import NotRegistered, RegistryError
 from harness.protocols import IntentId, Version
@@ -31,6 +32,7 @@ class _Entry:
     intent: IntentId
     model: TrainedModel
     status: str = ""
+    deployments: tuple[Deployment, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +114,25 @@ class MemoryRegistry:
             RegistryError: there is no such version.
         """
         self._entry(revision).status = status
+
+    async def record_deployment(self, revision: Revision, deployment: Deployment) -> None:
+        """Keep what became of a version in a rollout; the same one twice is one.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        entry = self._entry(revision)
+        entry.deployments = with_deployment(entry.deployments, deployment)
+
+    async def lineage(self, revision: Revision) -> Lineage:
+        """Where a version comes from, and what became of it.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        entry = self._entry(revision)
+        run = entry.intent.rpartition("/")[0] or entry.intent
+        return lineage_of(entry.revision, entry.model, entry.deployments, run=run)
 
     async def versions(self, name: str) -> tuple[Version, ...]:
         """All versions of a model, oldest first.

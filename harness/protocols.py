@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.domain.event import ArmTotals, Event, InputColumn
 from harness.domain.fault import Fault
+from harness.domain.lineage import Deployment, Lineage
 from harness.domain.model import Revision, Role, TrainedModel
 from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
@@ -125,6 +126,22 @@ class ModelStore(Protocol):
 
     async def fetch(self, uri: str) -> Fetched:
         """The model that a URI names; NotRegistered where there is none. Reading makes nothing."""
+        ...
+
+
+@runtime_checkable
+class LineageKeeper(Protocol):
+    """What a registry may promise besides: where a version comes from, and what became of it.
+
+    Optional: a registry without it is told of no deployment.
+    """
+
+    async def record_deployment(self, revision: Revision, deployment: Deployment) -> None:
+        """Keep what became of a version in a rollout; the same one twice is one. NotRegistered: no such version."""
+        ...
+
+    async def lineage(self, revision: Revision) -> Lineage:
+        """All that is known of where a version comes from, and where it went. NotRegistered: no such version."""
         ...
 
 
