@@ -14,6 +14,7 @@ from harness.data.known import known_of
 from harness.data.schema import ColumnRole, Schema, read_schema
 from harness.data.split import Rows, split, split_in_order, target_of
 from harness.data.table import Failure, infer, missing_counts, read_table, typed
+from harness.data.unix_time import in_seconds
 from harness.domain.model import DataPlan
 from harness.errors import DataError
 from harness.seeds import stream
@@ -40,7 +41,7 @@ class Dataset:
             for name in self.frame.columns
             if name not in {self.plan.target, self._proxy}
             and name in self.schema.columns
-            and self.schema.columns[name].role is ColumnRole.FEATURE
+            and (self.schema.columns[name].role is ColumnRole.FEATURE or name in dict(self.plan.dates))
         )
 
     @property
@@ -72,7 +73,7 @@ class Dataset:
             raise DataError(f"{plan.source}: no column is left to learn from beside the target {plan.target}")
         try:
             target, classes = target_of(self.frame, plan.target, plan.positive)
-            features = self.frame[list(self.features)].reset_index(drop=True)
+            features = in_seconds(self.frame[list(self.features)].reset_index(drop=True), plan.dates)
             names = self.frame[[key for key in plan.keys if key in self.frame.columns]].reset_index(drop=True)
             rows = Rows(features, target, classes, names, known=self.known())
             if plan.walk_ns:

@@ -103,6 +103,23 @@ class DataChecked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FeaturesBuilt(Event):
+    """A feature set was fitted to the training rows, as part of the model that comes next."""
+
+    role: Role
+    name: str
+    """Of the set."""
+    digest: str
+    """Of what the set says."""
+    columns_in: tuple[str, ...]
+    """Of the data, those that it reads."""
+    columns_out: tuple[str, ...]
+    """What the estimator sees."""
+    rows: int
+    """That it was fitted to."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelReady(Event):
     """A model was trained, or it or its answers were brought from a file, or it was brought from the registry."""
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from harness.domain.analysis import Rule
+from harness.domain.features import FeatureSet
 from harness.domain.gates import GatePlan
 
 
@@ -100,6 +101,8 @@ class TrainPlan:
     params: Mapping[str, Any]
     duration_ns: int = 0
     """How long training takes in virtual time."""
+    features: FeatureSet | None = None
+    """What the model sees of the data's columns; None: numbers imputed and scaled, categories one-hot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,9 @@ class DataPlan:
     """The rows are in order of time: the last are held out, and users' requests walk through them for so long."""
     keys: tuple[str, ...] = ()
     """The columns by which files of predictions find the rows."""
+    dates: tuple[tuple[str, str | None], ...] = ()
+    """Columns that feature sets take for dates, and how the file writes them (None: ISO 8601); models are given Unix
+    time in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

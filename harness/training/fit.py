@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from harness.data.split import Rows
+from harness.domain.features import FeatureSet
 from harness.domain.model import Task
 from harness.errors import InputError
+from harness.features.building import settle
 from harness.training.algorithms import algorithm, calm, effective, estimator, told
 from harness.training.digest import model_digest
 from harness.training.features import pipeline
@@ -24,23 +26,32 @@ class Fitted:
     """What scikit-learn warned of while fitting."""
 
 
-def unfitted(word: str, params: Mapping[str, Any], rows: Rows) -> Any:
+def unfitted(word: str, params: Mapping[str, Any], rows: Rows, features: FeatureSet | None = None) -> Any:
     """The pipeline of an algorithm for these rows, ready to be fitted.
 
     Args:
         word: of the algorithm.
         params: all that it is made with (`harness.training.algorithms.effective`).
         rows: what it is to learn from.
+        features: what it sees of them; None: what is usual.
 
     Raises:
-        InputError: the algorithm is of another task, or its parameters cannot stand together.
+        InputError: the algorithm is of another task, its parameters cannot stand together, or the features do not fit
+            the rows.
     """
     task = Task.CLASSIFICATION if rows.classes else Task.REGRESSION
     known = algorithm(word)
     if known.task is not task:
         what = "labels (model.data.positive is set)" if rows.classes else "numbers (model.data.positive is not set)"
         raise InputError(f"{word} is an algorithm for {known.task}, but the target is {what}")
-    return pipeline(rows.rows, estimator(word, params))
+    seed = params.get("random_state")
+    return pipeline(
+        rows.rows,
+        estimator(word, params),
+        features,
+        classifies=bool(rows.classes),
+        random_state=seed if isinstance(seed, int) else 0,
+    )
 
 
 def fit(word: str, model: Any, rows: Rows) -> Fitted:
@@ -55,10 +66,13 @@ def fit(word: str, model: Any, rows: Rows) -> Fitted:
             model.fit(rows.rows, labels)
     except (ValueError, TypeError) as error:
         raise InputError(f"{word} could not be trained: {error}") from error
+    settle(model)
     return Fitted(model, model_digest(model), tuple(f"{word}: {note}" for note in told(gathered)))
 
 
-def try_out(word: str, params: Mapping[str, Any], rows: Rows, *, enough: int = 400) -> None:
+def try_out(
+    word: str, params: Mapping[str, Any], rows: Rows, features: FeatureSet | None = None, *, enough: int = 400
+) -> None:
     """Raise where an algorithm would refuse its parameters or the rows.
 
     It is fitted to some of the rows, because that is quick; to all of them where these are refused, because a parameter
@@ -68,6 +82,7 @@ def try_out(word: str, params: Mapping[str, Any], rows: Rows, *, enough: int = 4
         word: of the algorithm.
         params: as the scenario gives them.
         rows: what it is to learn from.
+        features: what it sees of them.
         enough: how many rows to begin with.
 
     Raises:
@@ -76,9 +91,9 @@ def try_out(word: str, params: Mapping[str, Any], rows: Rows, *, enough: int = 4
     given = effective(word, params, random_state=0)
     some = rows.take(_spread(rows, enough))
     try:
-        fit(word, unfitted(word, given, some), some)
+        fit(word, unfitted(word, given, some, features), some)
     except InputError:
-        fit(word, unfitted(word, given, rows), rows)
+        fit(word, unfitted(word, given, rows, features), rows)
 
 
 def _spread(rows: Rows, enough: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Final
 
 from harness.clock import is_virtual, now_ns, sleep_until
 from harness.data.split import Rows
-from harness.domain.event import Evaluated, ModelReady
+from harness.domain.event import Evaluated, FeaturesBuilt, ModelReady
 from harness.domain.model import (
     ArtifactPlan,
     GivenPlan,
@@ -25,6 +25,7 @@ from harness.training.brought import brought, check_fits, given
 from harness.training.cache import ModelCache, shared
 from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
+from harness.training.features import built
 from harness.training.recorded import recorded, remarks
 from harness.training.stored import fetched, named
 from harness.training.train import train
@@ -56,6 +57,7 @@ class Train:
         self._registry = registry
         self._store = store
         self._cache = cache if isinstance(cache, ModelCache) else shared(cache)
+        self._learnt_from = 0
         self.notes: tuple[str, ...] = ()
         """After `run`: what scikit-learn warned of while models were trained or read, and limits of recorded ones."""
 
@@ -101,6 +103,8 @@ class Train:
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
+            if isinstance(plan, TrainPlan) and plan.features:
+                tell(FeaturesBuilt, role=role, **built(model, plan.features, self._learnt_from))
             tell(
                 ModelReady,
                 role=role,
@@ -127,6 +131,7 @@ class Train:
             population if isinstance(population, Rows) else Rows(population.rows, population.target, _plain(population))
         )
         rows = training_rows(rows, scenario.faults, role, scenario.seed)
+        self._learnt_from = len(rows.rows)
         random_state = stream(scenario.seed, f"training/{role}").integer()
         model, fitted, reused = train(
             plan, rows, random_state, self._cache, scenario.model.name, role, case.data_digest

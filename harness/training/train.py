@@ -25,7 +25,7 @@ def train(
         InputError: the algorithm, its parameters or the rows cannot be used.
     """
     params = effective(plan.algorithm, plan.params, random_state)
-    pipeline = unfitted(plan.algorithm, params, rows)
+    pipeline = unfitted(plan.algorithm, params, rows, plan.features)
     fitted, reused = cache.get(training_key(pipeline, rows), lambda: fit(plan.algorithm, pipeline, rows))
     model = TrainedModel(
         name=name,
@@ -39,5 +39,6 @@ def train(
         classes=rows.classes,
         artifact_digest=fitted.digest,
         data_digest=data_digest,
+        features_digest=plan.features.digest if plan.features else None,
     )
     return model, fitted, reused
