@@ -62,7 +62,7 @@ class Categories:
     @classmethod
     def of(cls, values: NDArray[np.object_]) -> "Categories":
         """The bins that these reference values define."""
-        words = sorted({value for value in values.tolist() if not _missing(value)}, key=str)
+        words = sorted({value for value in values.tolist() if not is_missing(value)}, key=str)
         return cls({word: place for place, word in enumerate(words)})
 
     @property
@@ -78,7 +78,7 @@ class Categories:
     def codes(self, values: NDArray[np.object_]) -> IntArray:
         """The bin of each value."""
         other, missing = self.size - 2, self.size - 1
-        found = [missing if _missing(value) else self.words.get(value, other) for value in values.tolist()]
+        found = [missing if is_missing(value) else self.words.get(value, other) for value in values.tolist()]
         return np.array(found, dtype=np.int64)
 
 
@@ -87,7 +87,8 @@ def binning(values: NDArray[Any]) -> Numeric | Categories:
     return Numeric.of(values.astype(np.float64)) if values.dtype.kind in "iuf" else Categories.of(values)
 
 
-def _missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """None or NaN."""
     return value is None or value != value  # noqa: PLR0124 - NaN, of whatever type
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from harness.drift.statistical import FloatArray
 
@@ -50,7 +50,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> FloatArray:
     return _in_place(np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0), order)
 
 
-def _in_place(adjusted: FloatArray, order: ArrayLike) -> FloatArray:
+def _in_place(adjusted: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     found = np.empty_like(adjusted)
     found[order] = adjusted
     return found

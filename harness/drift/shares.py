@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.drift.bins import DECILES, _missing
+from harness.drift.bins import DECILES, is_missing
 from harness.drift.samples import known
 from harness.drift.statistical import FloatArray, jensen_shannon
 
@@ -65,7 +65,8 @@ def _shares(counts: ArrayLike) -> FloatArray:
     given = np.asarray(counts, dtype=np.float64)
     if given.sum() <= 0:
         raise ValueError("a histogram without counts has no distribution to compare")
-    return given / given.sum()
+    shares: FloatArray = given / given.sum()
+    return shares
 
 
 def _floored(shares: FloatArray) -> FloatArray:
@@ -143,7 +144,7 @@ def _evidently_histograms(reference: FloatArray, current: FloatArray) -> tuple[N
 def counted(values: NDArray[Any]) -> tuple[Counter[Any], int]:
     """How often each value occurs, and how many are missing (None, NaN)."""
     counts = Counter(values.tolist())
-    missing = [word for word in counts if _missing(word)]
+    missing = [word for word in counts if is_missing(word)]
     return counts, sum(counts.pop(word) for word in missing)
 
 
