@@ -5,7 +5,7 @@ false-alarm rate; `DriftReport.score` is for people.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -68,15 +68,17 @@ class ColumnDrift:
     kind: str
     """number or category."""
     test: str
-    """ks_test or chi2_test."""
-    statistic: float | None
-    p_value: float | None
-    adjusted_p_value: float | None
-    """Corrected for all columns of its part; compared with that part's alpha."""
+    """What decided: kolmogorov_smirnov, chi_square, fisher_exact or missing_values; none: nothing could differ."""
+    p_value: float
+    """Of that test."""
+    adjusted_p_value: float
+    """Corrected for all tests of all columns of its part; compared with that part's alpha."""
     drifted: bool
     effect: float
     """In 0..1: the largest difference of the distribution functions (numbers), or half the sum of the differences of
     the shares (categories: total variation); at least the difference of the shares that are missing."""
+    tests: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """ks_test, chi2_test, missing_test: statistic and p_value of each, uncorrected."""
     figures: Mapping[str, float | None] = field(default_factory=dict)
     """psi, jensen_shannon, wasserstein …"""
     reference: Summary | None = None
@@ -84,21 +86,18 @@ class ColumnDrift:
     distribution: Distribution | None = None
     new: tuple[str, ...] = ()
     """Categories that the reference never has, the most frequent first."""
-    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """As users' programs read it."""
-        shown: dict[str, Any] = {"drifted": self.drifted, "kind": self.kind}
-        if self.p_value is not None:
-            shown[self.test] = {"statistic": self.statistic, "p_value": self.p_value}
-            shown["adjusted_p_value"] = self.adjusted_p_value
-        shown |= {**self.figures, "effect": self.effect}
+        shown: dict[str, Any] = {"drifted": self.drifted, "kind": self.kind, **self.tests, **self.figures}
+        shown |= {"decided_by": self.test, "p_value": self.p_value, "adjusted_p_value": self.adjusted_p_value}
+        shown["effect"] = self.effect
         for name, summary in (("reference", self.reference), ("current", self.current)):
             if summary:
-                shown[name] = _fields(summary)
+                shown[name] = {key: value for key, value in _fields(summary).items() if value is not None}
         if self.new:
             shown["new_categories"] = list(self.new)
-        return {**shown, "note": self.note} if self.note else shown
+        return shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +290,7 @@ class DriftReport:
         return kept
 
 
-def score_of(parts: "Sequence[Tested] | Any") -> float:
+def score_of(parts: Iterable[Tested]) -> float:
     """A drift's size in 0..1, the greatest of the parts' effects e, on the right side of the threshold 0.1.
 
     Where drift was detected, e is the greatest among the parts that detected it, and the score ``0.1 + 0.9 e`` (e at
@@ -303,9 +302,9 @@ def score_of(parts: "Sequence[Tested] | Any") -> float:
     0.05
     """
     told = list(parts)
-    alarmed = [part.effect for part in told if part.drifted]
-    if alarmed:
-        return THRESHOLD + (1 - THRESHOLD) * min(max(*alarmed, LEAST_EFFECT), 1.0)
+    if any(part.drifted for part in told):
+        alarmed = max(part.effect for part in told if part.drifted)
+        return THRESHOLD + (1 - THRESHOLD) * min(max(alarmed, LEAST_EFFECT), 1.0)
     return THRESHOLD * min(max((part.effect for part in told), default=0.0), 1.0)
 
 

@@ -4,13 +4,13 @@ After Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (ICLR 2017):
 distribution, no classifier does better than chance on rows that it has not learned from. It sees drift in how columns
 depend on each other, which no single column shows.
 
-Rows are cut into five folds at random, each with its part of both samples. Each fold but the first is answered by a model
-that learned from the folds before it (predict, then learn: Dawid 1984), so no label that a fold is judged by was seen by
-the model that judges it, nor by those before. That is what makes the p-value honest: given the folds before, the labels
-of a fold are a random permutation of its rows if nothing drifted, so permuting them within folds on the scores as they
-stand gives their distribution. With ordinary cross-validation it would not: there each label trains the models of all
-other folds, scores of different folds depend on each other, and a permutation of labels has to train every model again
-(Ojala and Garriga, JMLR 11, 2010).
+Rows are cut into five folds at random, each with its part of both samples. Each fold but the first is answered by a
+model that learned from the folds before it (predict, then learn: Dawid 1984), so no label that a fold is judged by was
+seen by the model that judges it, nor by those before. That is what makes the p-value honest: given the folds before,
+the labels of a fold are a random permutation of its rows if nothing drifted, so permuting them within folds on the
+scores as they stand gives their distribution. With ordinary cross-validation it would not: there each label trains the
+models of all other folds, scores of different folds depend on each other, and a permutation of labels has to train
+every model again (Ojala and Garriga, JMLR 11, 2010).
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,17 +62,17 @@ class _Fold:
         return float(np.sqrt(max(count + 1 - shared, 0.0) / (12 * ones * (count - ones))))
 
 
-def test(
-    reference: "pd.DataFrame", current: "pd.DataFrame", alpha: float, stream: Stream, rows_max: int = 5000
+def compare(
+    reference: "pd.DataFrame", current: "pd.DataFrame", alpha: float, stream: Stream, rows_max: int
 ) -> ClassifierDrift:
     """Compare two tables with the same columns.
 
     The model is scikit-learn's HistGradientBoostingClassifier (60 trees of at most 15 leaves, one thread), which takes
-    missing values as they are. The AUC is the folds' mean, each with the weight of its rows; the statistic is the sum of
-    the folds' AUCs, each divided by its standard deviation under permutation. The p-value is ``(b + 1) / (m + 1)``, of
-    ``m`` permutations ``b`` being as extreme (Phipson and Smyth 2010), one-sided; where it would decide and alpha is too
-    small for 999 of them, there are ``10 / alpha``. Importance is the AUC lost on the last fold when a column's values
-    are shuffled, as a share of what all columns lose.
+    missing values as they are. The AUC is the folds' mean, each with the weight of its rows; the statistic is the sum
+    of the folds' AUCs, each divided by its standard deviation under permutation. The p-value is ``(b + 1) / (m + 1)``,
+    of ``m`` permutations ``b`` being as extreme (Phipson and Smyth 2010), one-sided; there are 999 permutations, or
+    ``10 / alpha`` where that is more. Importance is the AUC lost on the last fold when a column's values are shuffled,
+    as a share of what all columns lose.
 
     Args:
         reference: numbers as float64, categories as text; NaN where a value is missing.

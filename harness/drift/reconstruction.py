@@ -1,9 +1,9 @@
 """Whether components that describe the reference describe the current rows as well.
 
-Principal components are fitted on half of the reference rows; what they leave unexplained of a row is its error. Errors of
-the other half and of the current rows are compared by Kolmogorov and Smirnov. Rows that leave the plane in which the
-reference lies have larger errors, also where each column alone looks as ever. Drift within that plane is not seen:
-that is for the other detectors.
+Principal components are fitted on half of the reference rows; what they leave unexplained of a row is its error.
+Errors of the other half and of the current rows are compared by Kolmogorov and Smirnov. Rows that leave the plane in
+which the reference lies have larger errors, also where each column alone looks as ever. Drift within that plane is not
+seen: that is for the other detectors.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 VARIANCE: Final = 0.9
 LEAST_ROWS: Final = 20
 MOST_CATEGORIES: Final = 20
+ROUNDING: Final = 1e-18
 
 FloatArray = NDArray[np.float64]
 
 
-def test(
+def compare(
     reference: "pd.DataFrame",
     current: "pd.DataFrame",
     alpha: float,
     stream: Stream,
-    rows_max: int = 5000,
+    rows_max: int,
     variance: float = VARIANCE,
 ) -> ReconstructionDrift:
     """Compare two tables with the same columns.
 
-    Numbers are scaled to mean 0 and standard deviation 1 of the reference, missing ones take its median; a category is a
-    column of 0 and 1 for each of its twenty most frequent values. Everything is learned from the first half of the
+    Numbers are scaled to mean 0 and standard deviation 1 of the reference, missing ones take its median; a category is
+    a column of 0 and 1 for each of its twenty most frequent values. Everything is learned from the first half of the
     reference, drawn at random. The p-value is scipy's `ks_2samp`, two-sided.
 
     Args:
@@ -65,6 +66,7 @@ def test(
             return ReconstructionDrift(0, variance, None, None, None, None, drifted=False, alpha=alpha, note=note)
         components = PCA(n_components=variance, svd_solver="full").fit(fitted)
         known, found = _errors(components, coded(before.iloc[half:])), _errors(components, coded(now))
+    sampled = max(len(reference), len(current)) > rows_max
     tested = ks_2samp(known, found)
     p_value = float(tested.pvalue)
     return ReconstructionDrift(
@@ -76,7 +78,7 @@ def test(
         p_value=p_value,
         drifted=p_value <= alpha,
         alpha=alpha,
-        note=f"on a sample of at most {rows_max:,} rows of each" if max(len(reference), len(current)) > rows_max else "",
+        note=f"on a sample of at most {rows_max:,} rows of each" if sampled else "",
     )
 
 
@@ -106,7 +108,7 @@ class _Coding:
 
 
 def _errors(components: Any, rows: FloatArray) -> FloatArray:
-    """The mean squared error of each row."""
+    """The mean squared error of each row; what is rounding (all components are kept) is 0."""
     again = components.inverse_transform(components.transform(rows))
     found: FloatArray = ((rows - again) ** 2).mean(axis=1)
-    return found
+    return np.where(found < ROUNDING, 0.0, found)

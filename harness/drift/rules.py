@@ -75,20 +75,20 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:
+class Or:
     """At least one."""
 
     terms: tuple["Condition", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class And:
     """Each."""
 
     terms: tuple["Condition", ...]
 
 
-Condition = Test | Not | Any_ | All
+Condition = Test | Not | Or | And
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,13 +311,13 @@ class _Parser:
         while self.takes("or"):
             terms.append(self.conjunction())
         self.depth -= 1
-        return terms[0] if len(terms) == 1 else Any_(tuple(terms))
+        return terms[0] if len(terms) == 1 else Or(tuple(terms))
 
     def conjunction(self) -> Condition:
         terms = [self.term()]
         while self.takes("and"):
             terms.append(self.term())
-        return terms[0] if len(terms) == 1 else All(tuple(terms))
+        return terms[0] if len(terms) == 1 else And(tuple(terms))
 
     def term(self) -> Condition:
         negated = 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.domain.drift import Rules, RuleVerdict
-from harness.drift.rules import All, Any_, Condition, DriftRule, Figure, Measure, Not, Test
+from harness.drift.rules import And, Condition, DriftRule, Figure, Measure, Not, Test
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,14 +97,13 @@ class Tally:
 
 def holds(condition: Condition, frame: "pd.DataFrame") -> NDArray[np.bool_]:
     """In which rows a condition holds; a comparison with a missing value never does."""
-    match condition:
-        case Not():
-            return ~holds(condition.term, frame)
-        case All():
-            return np.logical_and.reduce([holds(term, frame) for term in condition.terms])
-        case Any_():
-            return np.logical_or.reduce([holds(term, frame) for term in condition.terms])
-    return _tested(condition, frame)
+    if isinstance(condition, Test):
+        return _tested(condition, frame)
+    if isinstance(condition, Not):
+        return ~holds(condition.term, frame)
+    each = np.stack([holds(term, frame) for term in condition.terms])
+    found: NDArray[np.bool_] = each.all(axis=0) if isinstance(condition, And) else each.any(axis=0)
+    return found
 
 
 def _tested(test: Test, frame: "pd.DataFrame") -> NDArray[np.bool_]:
