@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from harness.domain.features import FeatureSet
+
 DEFAULT_FOLDS: Final = 5
 LEVEL: Final = 0.95
 """Of the intervals of cross-validated figures."""
@@ -153,8 +155,8 @@ class ExperimentPlan:
     name: str
     algorithm: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    features: tuple[str, ...] = ()
-    """The columns that it learns from; empty: all."""
+    features: FeatureSet | None = None
+    """What it sees of each column; None: what is usual."""
     tune: TunePlan | None = None
 
 

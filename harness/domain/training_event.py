@@ -58,8 +58,8 @@ class ExperimentTried(Event):
     algorithm: str
     params: Mapping[str, Any]
     """Those given and those found; not scikit-learn's defaults."""
-    features: tuple[str, ...]
-    """Empty: all."""
+    features: str
+    """The name of its feature set; empty: what is usual."""
     split: str
     folds: Mapping[str, tuple[float | None, ...]]
     estimates: Mapping[str, Estimate]

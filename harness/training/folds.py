@@ -9,7 +9,7 @@ order of time, whose training sets grow, n_test/n_train is the mean over folds, 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.split import Rows
+from harness.domain.features import FeatureSet
 from harness.domain.model import Role, Source, Task, TrainedModel
 from harness.domain.training import LEVEL, Estimate, FoldsPlan, Split
 from harness.errors import ArtifactError, InputError
@@ -89,7 +90,14 @@ def folds_of(rows: Rows, plan: FoldsPlan, draws: Stream) -> tuple[Fold, ...]:
 
 
 def cross_validate(
-    word: str, params: Mapping[str, Any], rows: Rows, folds: Sequence[Fold], random_state: int, *, split: Split
+    word: str,
+    params: Mapping[str, Any],
+    rows: Rows,
+    folds: Sequence[Fold],
+    random_state: int,
+    *,
+    split: Split,
+    features: FeatureSet | None = None,
 ) -> CrossValidation:
     """Fit features and estimator to each fold's training rows alone, and measure both on the rest of it.
 
@@ -100,12 +108,13 @@ def cross_validate(
         folds: of these rows (`folds_of`).
         random_state: what chance there is in training; the same for each fold.
         split: how the folds were cut.
+        features: what the model sees of each column; None: what is usual.
 
     Raises:
         InputError: the algorithm, its parameters or the rows cannot be used.
     """
     given = effective(word, params, random_state)
-    found = [fold_metrics(word, given, rows, fold) for fold in folds]
+    found = [fold_metrics(word, given, rows, fold, features) for fold in folds]
     names = list(dict.fromkeys(name for each in found for name in each))
     by_metric = {name: tuple(each.get(name) for each in found) for name in names}
     return CrossValidation(
@@ -121,7 +130,9 @@ def cross_validate(
     )
 
 
-def fold_metrics(word: str, params: Mapping[str, Any], rows: Rows, fold: Fold) -> dict[str, float]:
+def fold_metrics(
+    word: str, params: Mapping[str, Any], rows: Rows, fold: Fold, features: FeatureSet | None = None
+) -> dict[str, float]:
     """The metrics of one fold (`harness.training.evaluate.evaluate`).
 
     Args:
@@ -129,12 +140,13 @@ def fold_metrics(word: str, params: Mapping[str, Any], rows: Rows, fold: Fold) -
         params: all that it is made with (`harness.training.algorithms.effective`).
         rows: all that may be learned from.
         fold: of these rows.
+        features: what the model sees of each column; None: what is usual.
 
     Raises:
         InputError: scikit-learn refuses the parameters or the rows.
     """
     learnt, judged = rows.take(fold.train), rows.take(fold.test)
-    pipeline = unfitted(word, params, learnt)
+    pipeline = unfitted(word, params, learnt, features)
     try:
         with calm():
             pipeline.fit(learnt.rows, label_values(rows.classes)[learnt.target] if rows.classes else learnt.target)
@@ -175,21 +187,6 @@ def estimate(values: Sequence[float], ratio: float) -> Estimate:
 def ratio_of(folds: Sequence[Fold]) -> float:
     """Rows judged on by rows learned from, on average over folds."""
     return float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
-
-
-def only(rows: Rows, features: Sequence[str]) -> Rows:
-    """The rows with these features alone, in the order of the data set; with all where none are named.
-
-    Raises:
-        InputError: there is no such feature.
-    """
-    if not features:
-        return rows
-    columns = [str(name) for name in rows.rows.columns]
-    lacking = [name for name in features if name not in columns]
-    if lacking:
-        raise InputError(f"there is no feature {', '.join(lacking)}; there are {', '.join(columns)}")
-    return replace(rows, rows=rows.rows[[name for name in columns if name in set(features)]])
 
 
 def _cutter(how: Split, plan: FoldsPlan, random_state: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, Self
 
 from harness import clock
 from harness.data.split import Rows
+from harness.domain.features import FeatureSet
 from harness.domain.units import SECOND
 from harness.errors import BackendError, InputError
 from harness.training.folds import Fold, fold_metrics
@@ -52,24 +53,35 @@ class Pool(Protocol):
         ...
 
 
-def pool(word: str, rows: Rows, folds: Sequence[Fold], workers: int, *, limited: bool) -> Pool:
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What every job has in common."""
+
+    word: str
+    """Of the algorithm."""
+    features: FeatureSet | None
+    rows: Rows
+    """All that may be learned from."""
+    folds: Sequence[Fold]
+    """Of these rows."""
+
+
+def pool(material: Material, workers: int, *, limited: bool) -> Pool:
     """Who trains: this process, or, where several are wanted or one may have to be ended, others."""
     if workers == 1 and not limited:
-        return Here(word, rows, folds)
-    return Processes(word, rows, folds, workers)
+        return Here(material)
+    return Processes(material, workers)
 
 
 class Here:
     """Trains in this process, one after the other.
 
     Args:
-        word: of the algorithm.
-        rows: all that may be learned from.
-        folds: of these rows.
+        material: what every job has in common.
     """
 
-    def __init__(self, word: str, rows: Rows, folds: Sequence[Fold]) -> None:
-        self._word, self._rows, self._folds = word, rows, folds
+    def __init__(self, material: Material) -> None:
+        self._material = material
 
     def __enter__(self) -> Self:
         return self
@@ -79,14 +91,15 @@ class Here:
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
         """An answer to each job, in their order; none is ever ended."""
-        return [trained(self._word, self._rows, self._folds, job) for job in jobs]
+        return [trained(self._material, job) for job in jobs]
 
 
-def trained(word: str, rows: Rows, folds: Sequence[Fold], job: Job) -> Answer:
+def trained(material: Material, job: Job) -> Answer:
     """Train one fold; parameters that cannot be trained with are a failure, and no error."""
     began_ns = clock.wall_ns()
     try:
-        metrics = fold_metrics(word, job.params, rows, folds[job.fold])
+        fold = material.folds[job.fold]
+        metrics = fold_metrics(material.word, job.params, material.rows, fold, material.features)
     except InputError as error:
         return Answer({}, clock.wall_ns() - began_ns, str(error))
     return Answer(metrics, clock.wall_ns() - began_ns)
@@ -110,14 +123,12 @@ class Processes:
     work below ``if __name__ == "__main__":``, as with everything that uses `multiprocessing`.
 
     Args:
-        word: of the algorithm.
-        rows: all that may be learned from; each process gets them once.
-        folds: of these rows.
+        material: what every job has in common; each process gets it once.
         workers: how many processes.
     """
 
-    def __init__(self, word: str, rows: Rows, folds: Sequence[Fold], workers: int) -> None:
-        self._given = (word, rows, folds)
+    def __init__(self, material: Material, workers: int) -> None:
+        self._material = material
         self._count = workers
         self._workers: dict[Connection[Any, Any], Any] = {}
 
@@ -160,7 +171,7 @@ class Processes:
         new = []
         while len(self._workers) < count:
             ours, theirs = context.Pipe()
-            process = context.Process(target=work, args=(theirs, *self._given), name="training", daemon=True)
+            process = context.Process(target=work, args=(theirs, self._material), name="training", daemon=True)
             process.start()
             theirs.close()
             self._workers[ours] = process
@@ -200,10 +211,10 @@ def _overdue(busy: _Busy) -> bool:
     return busy.until_ns is not None and clock.wall_ns() >= busy.until_ns
 
 
-def work(channel: "Connection[Any, Any]", word: str, rows: Rows, folds: Sequence[Fold]) -> None:
+def work(channel: "Connection[Any, Any]", material: Material) -> None:
     """A process: train what comes, until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     with suppress(EOFError, OSError):
         channel.send(READY)
         while True:
-            channel.send(trained(word, rows, folds, channel.recv()))
+            channel.send(trained(material, channel.recv()))

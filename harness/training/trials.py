@@ -15,9 +15,7 @@ from typing import Any, Final, Protocol
 from harness.data.split import Rows
 from harness.domain.training import Trial, TrialState, TunePlan
 from harness.errors import BackendError
-from harness.training.algorithms import estimator
 from harness.training.cache import training_key
-from harness.training.features import pipeline
 from harness.training.folds import Fold
 from harness.training.space import words
 
@@ -150,15 +148,20 @@ def _uri(where: str) -> str:
     return f"sqlite:///{path}"
 
 
-def search_key(
-    word: str, given: Mapping[str, Any], rows: Rows, plan: TunePlan, folds: Sequence[Fold], seed: int
-) -> str:
-    """Names what decides each trial of a search."""
-    sha = hashlib.sha256(training_key(pipeline(rows.rows, estimator(word, given)), rows).encode())
+def search_key(pipeline: Any, rows: Rows, plan: TunePlan, folds: Sequence[Fold], seed: int) -> str:
+    """Names what decides each trial of a search.
+
+    Args:
+        pipeline: unfitted, with the fixed parameters.
+        rows: all that may be learned from.
+        plan: what is tried.
+        folds: of these rows.
+        seed: of the sampler.
+    """
+    sha = hashlib.sha256(training_key(pipeline, rows).encode())
     for fold in folds:
         sha.update(fold.train.astype("<i8").tobytes() + b"/" + fold.test.astype("<i8").tobytes())
     said = {
-        "algorithm": word,
         "space": {name: words(each) for name, each in plan.space.items()},
         "metric": plan.metric,
         "sampler": [plan.sampler.value, seed],

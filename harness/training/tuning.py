@@ -19,13 +19,15 @@ import numpy as np
 
 from harness.analysis.vocabulary import METRICS, Better
 from harness.data.split import Rows
+from harness.domain.features import FeatureSet
 from harness.domain.training import Sampler, Split, Trial, TrialState, TunePlan
 from harness.domain.units import SECOND
 from harness.errors import InputError
 from harness.seeds import Stream
 from harness.training.algorithms import calm, effective
+from harness.training.fit import unfitted
 from harness.training.folds import folds_of, split_of
-from harness.training.pool import Answer, Job, Pool, pool
+from harness.training.pool import Answer, Job, Material, Pool, pool
 from harness.training.space import distribution, drawn, grid
 from harness.training.trials import Storage, search_key, storage_of
 
@@ -60,6 +62,8 @@ def tune(
     plan: TunePlan,
     draws: Stream,
     random_state: int,
+    *,
+    features: FeatureSet | None = None,
     watch: Watch = lambda trial: None,
 ) -> Search:
     """Search for the parameters whose mean over folds is best.
@@ -71,6 +75,7 @@ def tune(
         plan: what is tried, how often, and what is sought.
         draws: what chance there is in cutting folds and in what is tried.
         random_state: what chance there is in training.
+        features: what the model sees of each column; None: what is usual.
         watch: told each trial when it is over, those that were known too.
 
     Raises:
@@ -83,11 +88,11 @@ def tune(
     given = effective(word, fixed, random_state)
     seed = draws.child("sampler").integer()
     direction = "maximize" if higher(plan.metric) else "minimize"
-    key = search_key(word, given, rows, plan, folds, seed) if plan.storage else ""
+    key = search_key(unfitted(word, given, rows, features), rows, plan, folds, seed) if plan.storage else ""
     with (
         _quiet(),
         storage_of(plan.storage, key, direction) as storage,
-        pool(word, rows, folds, plan.workers, limited=plan.limit_ns is not None) as trainers,
+        pool(Material(word, features, rows, folds), plan.workers, limited=plan.limit_ns is not None) as trainers,
     ):
         runner = _Runner(plan, given, len(folds), storage, trainers, _study(plan, direction, seed))
         for trials in runner.batches():
