@@ -8,6 +8,7 @@ from typing import Any, Final
 from harness.domain.analysis import Rule
 from harness.domain.features import FeatureSet
 from harness.domain.gates import GatePlan
+from harness.domain.training import ExperimentPlan, FoldsPlan, TunePlan
 
 
 class Role(StrEnum):
@@ -103,6 +104,24 @@ class TrainPlan:
     """How long training takes in virtual time."""
     features: FeatureSet | None = None
     """What the model sees of the data's columns; None: numbers imputed and scaled, categories one-hot."""
+    tune: TunePlan | None = None
+    """A search for the parameters that are not given."""
+    cross_validation: FoldsPlan | None = None
+    """How the algorithm is judged on training rows alone, besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentsPlan:
+    """Try several ways to train the model, and train the best of them."""
+
+    experiments: tuple[ExperimentPlan, ...]
+    """Of equal ones the first is taken: the simpler belongs before the others."""
+    choose: str
+    """The metric that the best is best by."""
+    folds: FoldsPlan = field(default_factory=FoldsPlan)
+    """All are compared on the same."""
+    duration_ns: int = 0
+    """How long all of it takes in virtual time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +177,7 @@ class GivenPlan:
     duration_ns: int = 0
 
 
-ModelSource = TrainPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan | UriPlan | GivenPlan
+ModelSource = TrainPlan | ExperimentsPlan | ArtifactPlan | RegisteredPlan | PredictionsPlan | UriPlan | GivenPlan
 
 
 @dataclass(frozen=True, slots=True)
