@@ -13,9 +13,10 @@ from harness.data.digest import table_digest
 from harness.data.known import known_of
 from harness.data.schema import ColumnRole, Schema, read_schema
 from harness.data.split import Rows, split, split_in_order, target_of
-from harness.data.table import Failure, infer, missing_counts, read_table, typed
+from harness.data.table import infer, missing_counts, read_table, typed
 from harness.data.unix_time import in_seconds
 from harness.domain.model import DataPlan
+from harness.domain.quality import Failure
 from harness.errors import DataError
 from harness.seeds import stream
 

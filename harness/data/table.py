@@ -5,7 +5,6 @@ import gzip
 import importlib.util
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,41 +12,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.dates import seconds_of_words
 from harness.data.schema import Column, ColumnRole, ColumnType, Schema
 from harness.errors import DataError
 
 NO_NUMBER: Final = frozenset({"NA", "N/A", "NaN", "nan", "null", "NULL", "?"})
 """Words that stand for a missing value in a column of numbers. In a category they are values like any other."""
 
-ROWS_TOLD: Final = 5
+TRUTHS: Final = {
+    **dict.fromkeys(("true", "yes", "t", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "f", "n", "0"), False),
+}
+"""Words of a column of truth values, in small letters."""
 
 Unread = Mapping[str, NDArray[np.bool_]]
-"""Which rows of a column of numbers hold something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that a data set holds and its schema forbids."""
-
-    column: str
-    check: str
-    """What is wrong: ``above 500``, ``the column is missing``."""
-    count: int = 0
-    """In how many rows; 0 where it is no matter of rows."""
-    rows: tuple[int, ...] = ()
-    """The first of them, counted from 1, without the header."""
-
-    def __str__(self) -> str:
-        """As a report shows it.
-
-        >>> print(Failure("tenure", "below 0", 7, (3, 8, 20, 21, 22)))
-        tenure: below 0 in 7 rows (3, 8, 20, 21, 22, ...)
-        """
-        if not self.count:
-            return f"{self.column}: {self.check}"
-        more = ", ..." if self.count > len(self.rows) else ""
-        rows = ", ".join(map(str, self.rows))
-        return f"{self.column}: {self.check} in {self.count:,} row{'s' * (self.count > 1)} ({rows}{more})"
+"""Which rows of a column of numbers, dates or truth values hold something else."""
 
 
 def read_table(path: str) -> pd.DataFrame:
@@ -114,14 +93,14 @@ def label_text(value: Any) -> str:
 
 
 def typed(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Unread]:
-    """The table with the schema's types: float64 for numbers, text for categories, missing values as NaN.
+    """The table with the schema's types: float64 for numbers, text for all else, missing values as NaN.
 
     Blank texts are missing values, and so are the schema's own words for them. Columns that the schema lacks become
     categories, so that a check can tell of them.
 
     Returns:
-        The table, and by column the values that could not be read as a number and are missing in it; only columns that
-        have some.
+        The table, and by column the values that could not be read as a number, a date or a truth value, and are missing
+        in it; only columns that have some.
     """
     columns: dict[str, Any] = {}
     unread: dict[str, NDArray[np.bool_]] = {}
@@ -129,11 +108,36 @@ def typed(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, Unread]:
         column = schema.columns.get(name)
         if column and column.type.numeric:
             columns[name], bad = _numbers(frame[name], schema.missing)
-            if bad.any():
-                unread[name] = bad
         else:
             columns[name] = _texts(frame[name], schema.missing)
+            bad = _no_such(columns[name], column)
+            if bad.any():
+                columns[name] = columns[name].mask(bad)
+        if bad.any():
+            unread[name] = bad
     return pd.DataFrame(columns, index=frame.index), unread
+
+
+def _no_such(texts: "pd.Series[Any]", column: Column | None) -> NDArray[np.bool_]:
+    """Which texts are no date, or no truth value, where they should be one."""
+    if column and column.type is ColumnType.DATE:
+        return np.asarray(np.isnan(dates(texts, column)) & texts.notna().to_numpy(), dtype=bool)
+    if column and column.type is ColumnType.BOOLEAN:
+        return np.asarray(pd.isna(truths(texts)) & texts.notna().to_numpy(), dtype=bool)
+    return np.zeros(len(texts), dtype=bool)
+
+
+def dates(texts: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
+    """The dates of a column as seconds since 1970; NaN where there is none."""
+    codes, words = pd.factorize(texts)
+    return np.append(seconds_of_words(words.tolist(), column.format), np.nan)[codes]
+
+
+def truths(texts: "pd.Series[Any]") -> NDArray[Any]:
+    """The truth values of a column as True, False and NaN."""
+    codes, words = pd.factorize(texts)
+    read = [TRUTHS.get(word.strip().lower(), np.nan) for word in words.tolist()]
+    return np.array([*read, np.nan], dtype=object)[codes]
 
 
 def infer(frame: pd.DataFrame) -> Schema:
@@ -190,12 +194,6 @@ def _words(values: "pd.Series[Any]", missing: tuple[str, ...]) -> tuple[NDArray[
 
 _TEXT: Final[Any] = "str" if pd.Series(["a"]).dtype != object else object
 """pandas 3 has a type for text of its own; before, text is kept as objects."""
-
-
-def failure(column: str, check: str, wrong: NDArray[np.bool_]) -> Failure:
-    """What is wrong in the rows that are marked."""
-    rows = np.flatnonzero(wrong)
-    return Failure(column, check, len(rows), tuple(int(row) + 1 for row in rows[:ROWS_TOLD]))
 
 
 def missing_counts(frame: pd.DataFrame) -> Mapping[str, int]:

@@ -67,12 +67,15 @@ other_columns: drop
 """
     assert problems(tmp_path, text) == [
         "1:9: schema (2) is not a version this program reads; it reads 1",
-        "2:1: colums is not known here; did you mean columns? (known: schema, columns, missing, other_columns)",
-        "4:13: columns.a.type (nmber) is not one of number, integer, category; did you mean number?",
+        "2:1: colums is not known here; did you mean columns? "
+        "(known: schema, columns, missing, other_columns, rows, unique, relations, quality)",
+        "4:13: columns.a.type (nmber) is not one of number, integer, category, boolean, date, text"
+        "; did you mean number?",
         "4:25: columns.a.min (low) must be a number",
-        "5:28: columns.b.min (1) stands with a number or integer column only",
+        "5:28: columns.b.min (1) stands with a number, integer or date column only",
         "5:31: columns.b.rolle is not known here; did you mean role? "
-        "(known: type, role, allowed, min, max, nullable, max_missing)",
+        "(known: type, role, allowed, min, max, nullable, max_missing, "
+        "unique, pattern, min_length, max_length, format)",
         "6:26: columns.c.max (1) is below min (2)",
         "6:50: columns.c.max_missing (1%) needs `nullable: true`",
         "7:6: columns.d (number) must be a mapping such as {type: number, min: 0}",
@@ -80,7 +83,7 @@ other_columns: drop
         "9:3: columns.f is a second target; e is one already",
         '9:46: columns.f.allowed ([1, yes]) must be a list of texts; write numbers and true/false in quotes ("1")',
         "10:50: columns.g.max_missing (120%) must be a share from 0% to 100%",
-        "11:3: columns.h lacks `type`: number, integer, category",
+        "11:3: columns.h lacks `type`: number, integer, category, boolean, date, text",
         "12:16: other_columns (drop) is not one of refuse, ignore",
     ]
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from harness.data.digest import table_digest
 from harness.data.schema import ColumnRole, ColumnType
-from harness.data.table import Failure, infer, missing_counts, read_table, typed
+from harness.data.table import infer, missing_counts, read_table, typed
+from harness.domain.quality import Failure
 from harness.errors import DataError
 
 TELCO = "scenarios/data/telco_churn.csv.gz"
