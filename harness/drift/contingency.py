@@ -6,10 +6,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEAST_EXPECTED: Final = 5.0
-"""Fewer expected rows than this in a cell, and chi-square's own law does not hold well enough (Cochran 1954)."""
+from harness import seeds
 
-CHI_SQUARE, FISHER, NONE = "chi_square", "fisher_exact", "none"
+LEAST_EXPECTED: Final = 5.0
+"""Rare categories are pooled until a cell has so many expected rows (Cochran 1954)."""
+ENOUGH_EXPECTED: Final = 20.0
+"""From so many on in every cell the asymptotic p-value is good in the tail as well.
+
+With 5, samples of unlike size and many columns (so a level of 2e-4 for one), it alarms up to three times too often.
+"""
+PERMUTATIONS: Final = 49_999
+"""At most; the least p-value is then 2e-5."""
+_UNLIKELY: Final = 0.05
+_SEEN: Final = 20
+_BATCH: Final = 5_000
+
+CHI_SQUARE, PERMUTED, FISHER, NONE = "chi_square", "chi_square_permuted", "fisher_exact", "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +29,7 @@ class Homogeneity:
     """A test that two samples have one distribution over categories."""
 
     test: str
-    """``chi_square``, ``fisher_exact`` (two cells, few rows), or ``none``: nothing here can be told apart."""
+    """``chi_square``, ``chi_square_permuted``, ``fisher_exact`` (two cells), or ``none``: nothing can be told apart."""
     statistic: float
     """Chi-square's; of Fisher's test the odds ratio."""
     dof: int
@@ -63,16 +75,17 @@ def chi_square_of_exact_reference(reference: ArrayLike, current: ArrayLike) -> H
     return Homogeneity(CHI_SQUARE if dof else NONE, statistic, dof, float(chdtrc(dof, statistic)) if dof else 1.0)
 
 
-def homogeneity(reference: ArrayLike, current: ArrayLike, least_expected: float = LEAST_EXPECTED) -> Homogeneity:
-    """The test that decisions rest on: chi-square after `pooled`, Fisher's exact test where two small cells are left.
+def homogeneity(reference: ArrayLike, current: ArrayLike) -> Homogeneity:
+    """The test that decisions rest on: chi-square after `pooled`, exact where a cell has few rows.
 
-    What is pooled follows from both samples joined, so it knows nothing of what is tested and the level holds. A column
-    with more than half as many values as rows is an identifier, of which there is nothing to be said: p is 1.
+    What is pooled follows from both samples joined, so it knows nothing of what is tested and the level holds. With
+    fewer than 20 expected rows in a cell, two cells are tested by Fisher's exact test; of more cells an asymptotic
+    p-value of 0.05 or less is replaced by that of permutation (`permuted`). A column with more than half as many values
+    as rows is an identifier, of which there is nothing to be said: p is 1.
 
     Args:
         reference: counts of each category.
         current: likewise.
-        least_expected: see `pooled`.
 
     Raises:
         ValueError: no rows on one side.
@@ -80,13 +93,45 @@ def homogeneity(reference: ArrayLike, current: ArrayLike, least_expected: float 
     table = _table(reference, current)
     if table.shape[1] < 2 or table.sum() < 2 * table.shape[1]:
         return Homogeneity(NONE, 0.0, 0, 1.0)
-    table = pooled(table, least_expected)
-    if table.shape[1] == 2 and _least_expected(table) < least_expected:
+    table = pooled(table)
+    few = table.sum(axis=0).min() * table.sum(axis=1).min() / table.sum() < ENOUGH_EXPECTED
+    if few and table.shape[1] == 2:
         from scipy.stats import fisher_exact
 
         found = fisher_exact(table)
         return Homogeneity(FISHER, float(found.statistic), 0, float(found.pvalue))
-    return chi_square(table[0], table[1])
+    told = chi_square(table[0], table[1])
+    if few and told.p_value <= _UNLIKELY:
+        return Homogeneity(PERMUTED, told.statistic, told.dof, permuted(table, told.statistic))
+    return told
+
+
+def permuted(table: NDArray[np.int64], statistic: float, permutations: int = PERMUTATIONS) -> float:
+    """The p-value of a chi-square statistic among tables of the same sums, drawn at random: exact, whatever the counts.
+
+    Rows permuted between the samples give multivariate hypergeometric counts. Drawing ends where 20 tables at least as
+    extreme were seen, after l draws: p is then 20 / l, otherwise ``(b + 1) / (permutations + 1)`` with b of them seen
+    (Besag and Clifford, "Sequential Monte Carlo p-values", 1991). The seed is fixed: a table has one p-value.
+
+    Args:
+        table: ``[2, cells]`` counts.
+        statistic: chi-square, as it is without Yates's correction.
+        permutations: most tables drawn.
+    """
+    draws = seeds.stream(0, "permuted contingency tables").generator()
+    both, rows = table.sum(axis=0), int(table[1].sum())
+    expected = both * (rows / both.sum())
+    scale = 1 / expected + 1 / (both - expected)
+    seen = drawn = 0
+    while drawn < permutations:
+        size = min(_BATCH, permutations - drawn)
+        tables = draws.multivariate_hypergeometric(both, rows, size=size, method="marginals")
+        extreme = ((tables - expected) ** 2 @ scale) >= statistic * (1 - 1e-12)
+        if seen + extreme.sum() >= _SEEN:
+            last = int(np.flatnonzero(extreme)[_SEEN - seen - 1])
+            return _SEEN / (drawn + last + 1)
+        seen, drawn = seen + int(extreme.sum()), drawn + size
+    return (seen + 1) / (permutations + 1)
 
 
 def pooled(table: NDArray[np.int64], least_expected: float = LEAST_EXPECTED) -> NDArray[np.int64]:
@@ -117,10 +162,6 @@ def pooled(table: NDArray[np.int64], least_expected: float = LEAST_EXPECTED) -> 
     if len(starts) == 1:
         starts.append(len(order) - 1)
     return np.add.reduceat(table[:, order], starts, axis=1)
-
-
-def _least_expected(table: NDArray[np.int64]) -> float:
-    return float(table.sum(axis=0).min() * table.sum(axis=1).min() / table.sum())
 
 
 def _table(reference: ArrayLike, current: ArrayLike) -> NDArray[np.int64]:

@@ -29,7 +29,10 @@ class ColumnDecision:
     kind: str
     """``numbers`` or ``categories``."""
     test: str
-    """``kolmogorov_smirnov``, ``chi_square``, ``fisher_exact`` or ``missing_values``; ``none``: nothing can differ."""
+    """``kolmogorov_smirnov``, ``chi_square``, ``chi_square_permuted``, ``fisher_exact`` or ``missing_values``.
+
+    ``none`` where nothing can differ.
+    """
     p_value: float
     """Of that test alone."""
     adjusted_p_value: float

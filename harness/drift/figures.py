@@ -70,7 +70,7 @@ class CategoryFigures:
     chi2_dof: int | None
     chi2_p_value: float | None
     test: str
-    """What `p_value` is of: ``chi_square`` with rare categories pooled, ``fisher_exact`` or ``none``."""
+    """What `p_value` is of: ``chi_square`` with rare categories pooled, the same permuted, Fisher's, or ``none``."""
     p_value: float
     """What decisions rest on; 1 without a test."""
     psi: float
