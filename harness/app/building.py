@@ -24,7 +24,7 @@ from harness.domain.model import (
 )
 from harness.domain.quantity import duration_ns, rate_per_s, share
 from harness.domain.rollout import Analyze, RolloutPolicy, SetMirror
-from harness.domain.scenario import Backends, Clock, Scenario
+from harness.domain.scenario import Backends, Clock, Scenario, dated
 from harness.domain.service import Service
 from harness.domain.traffic import Knots, Labels, Process, Traffic
 from harness.domain.units import HOUR, duration_text
@@ -173,7 +173,7 @@ def rehearsal(
         notify=tuple(notify),
     )
     _check(made)
-    return made
+    return dated(made)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

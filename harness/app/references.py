@@ -187,7 +187,7 @@ def _retraining(scenario: Scenario, training: "Rows | None", told: _Told) -> Ite
     from harness.training.fit import try_out
 
     with told.at("monitoring", "retrain"):
-        try_out(plan.source.algorithm, plan.source.params, training)
+        try_out(plan.source.algorithm, plan.source.params, training, plan.source.features)
         yield f"a challenger can be trained: {plan.source.algorithm}{_given(plan.source.params)}"
 
 
@@ -200,7 +200,7 @@ def _model(
             case TrainPlan() if training:
                 from harness.training.fit import try_out
 
-                try_out(plan.algorithm, plan.params, training)
+                try_out(plan.algorithm, plan.params, training, plan.features)
                 yield f"{role} can be trained: {plan.algorithm}{_given(plan.params)}"
             case ArtifactPlan():
                 from harness.training import artifact

@@ -1,13 +1,14 @@
 """A scenario: a frozen value that holds all a run needs, seed included."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.domain.analysis import Rule
 from harness.domain.fault import Fault
+from harness.domain.features import dates_of
 from harness.domain.lifecycle import Aftercare, LoadStagePlan, ScriptedOrder, StagingPlan, Successor
-from harness.domain.model import ModelPlan, Role
+from harness.domain.model import ModelPlan, Role, TrainPlan
 from harness.domain.rollout import RolloutPolicy
 from harness.domain.service import Service
 from harness.domain.traffic import Labels, Traffic
@@ -68,3 +69,15 @@ class Scenario:
     """Stages that other packages bring, run after the evaluation and before the gates."""
     notify: tuple[str, ...] = ()
     """Where people are told of what matters: ``log``, ``memory``, or the URL of a webhook."""
+
+
+def dated(scenario: Scenario) -> Scenario:
+    """The scenario, its data plan knowing which columns its feature sets take for dates."""
+    plan, care = scenario.model, scenario.aftercare
+    sources = [plan.stable, plan.candidate, *(newer.candidate for newer in scenario.successors)]
+    if care and care.retrain:
+        sources.append(care.retrain.source)
+    dates = dates_of(source.features for source in sources if isinstance(source, TrainPlan))
+    if not dates or plan.data is None:
+        return scenario
+    return replace(scenario, model=replace(plan, data=replace(plan.data, dates=dates)))

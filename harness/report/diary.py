@@ -126,6 +126,12 @@ def _(event: vocabulary.DataChecked) -> str:
 
 
 @tell.register
+def _(event: vocabulary.FeaturesBuilt) -> str:
+    made = f"{words.plural(len(event.columns_in), 'column')} to {words.plural(len(event.columns_out), 'feature')}"
+    return f"{event.role.value} sees the feature set {event.name}: {made}, fitted to {event.rows:,} rows"
+
+
+@tell.register
 def _(event: vocabulary.ModelReady) -> str:
     took = f" in {duration_text(event.takes_ns)}" if event.takes_ns else ""
     return f"{event.role.value} {event.source.value}{took}: {event.algorithm}{_noted(event.notes)}"

@@ -20,6 +20,7 @@ from harness.domain.fault import (
     StaleTraining,
     Swap,
 )
+from harness.domain.features import FeatureSet
 from harness.domain.lifecycle import ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import (
     ArtifactPlan,
@@ -34,7 +35,7 @@ from harness.domain.model import (
     UriPlan,
 )
 from harness.domain.rollout import Order
-from harness.domain.scenario import Backends, Clock, Scenario
+from harness.domain.scenario import Backends, Clock, Scenario, dated
 from harness.domain.service import Balancing, Exponential, Fixed, Lognormal, Service, ServiceTime
 from harness.domain.traffic import Knots, Labels, Process, RequestClass, Shares, Trace, Traffic, Wave
 from harness.domain.units import SECOND
@@ -80,7 +81,7 @@ def scenario_of(
 ) -> Scenario:
     """The scenario that a document describes; the faults' texts are as the user wrote them."""
     labels = document.labels
-    return Scenario(
+    made = Scenario(
         name=document.name,
         description=document.description,
         seed=document.seed,
@@ -101,13 +102,14 @@ def scenario_of(
         load=load_of(document.load) if document.load else None,
         orders=tuple(ScriptedOrder(said.at, Order(said.decision), said.by) for said in document.approvals),
         successors=tuple(
-            _successor(number, successor, texts)
+            _successor(number, successor, texts, document.model.features)
             for number, (successor, texts) in enumerate(zip(document.successors, told.successors, strict=True), start=2)
         ),
-        aftercare=aftercare_of(document.monitoring) if document.monitoring else None,
+        aftercare=aftercare_of(document.monitoring, document.model.features) if document.monitoring else None,
         stages=tuple(document.stages),
         notify=tuple(document.notify),
     )
+    return dated(made)
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -116,15 +118,15 @@ def scenario_of(
 def _model(model: ModelInput, labels: LabelsInput | None, *, trust_pickle: bool) -> ModelPlan:
     return ModelPlan(
         name=model.name,
-        stable=_source(model.stable),
-        candidate=_source(model.candidate),
+        stable=_source(model.stable, model.features),
+        candidate=_source(model.candidate, model.features),
         data=_data(model.data, labels, _keys(model)) if model.data else None,
         gates=tuple(model.gates),
         trust_pickle=trust_pickle,
     )
 
 
-def _source(source: SourceInput) -> ModelSource:
+def _source(source: SourceInput, features: FeatureSet | None) -> ModelSource:
     if source.artifact is not None and is_uri(source.artifact):
         return UriPlan(source.artifact, source.duration)
     if source.artifact is not None:
@@ -135,7 +137,7 @@ def _source(source: SourceInput) -> ModelSource:
     if source.predictions is not None:
         key, column = given(source.key), given(source.column)
         return PredictionsPlan(source.predictions, key, column, source.score, source.duration)
-    return TrainPlan(given(source.algorithm), source.params or {}, source.duration)
+    return TrainPlan(given(source.algorithm), source.params or {}, source.duration, source.features or features)
 
 
 def _keys(model: ModelInput) -> tuple[str, ...]:
@@ -275,9 +277,9 @@ def _staging(staging: StagingInput, told: Sequence[str]) -> StagingPlan:
     )
 
 
-def _successor(number: int, successor: SuccessorInput, told: Sequence[str]) -> Successor:
+def _successor(number: int, successor: SuccessorInput, told: Sequence[str], features: FeatureSet | None) -> Successor:
     name = successor.name or f"candidate {number}"
-    return Successor(successor.at, _source(successor.candidate), _faults(successor.inject, told), name)
+    return Successor(successor.at, _source(successor.candidate, features), _faults(successor.inject, told), name)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pydantic import Field
 from harness.analysis.vocabulary import suggestion
 from harness.domain.model import Task
 from harness.scenario.context import Context
+from harness.scenario.features import Features
 from harness.scenario.files import header
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
 from harness.scenario.quantities import Duration, InnerShare, LongDuration
@@ -82,10 +83,15 @@ class SourceInput(Input):
         None, description="Their column with the probability of the positive class.", examples=["probability"]
     )
     duration: Duration = Field("0s", validate_default=True, description="How long this takes in virtual time.")
+    features: Features | None = Field(
+        None, description="What this model sees of the data, in place of model.features.", examples=["features.yaml"]
+    )
 
     def contradictions(self, context: Context) -> Iterable[At]:
         """Parameters belong to an algorithm, and to this one; key and columns to predictions, and to their file."""
         yield from self._parameters(context)
+        if self.features is not None and self.algorithm is None:
+            yield At(("features",), ContradictionError("belongs to algorithm; a model that is brought has its own"))
         columns = {"key": self.key, "column": self.column, "score": self.score}
         if self.predictions is None:
             for name, given in columns.items():
@@ -126,6 +132,11 @@ class ModelInput(Input):
     stable: SourceInput = Field(description="The model in service.", examples=[{"registered": "stable"}])
     candidate: SourceInput = Field(
         description="The model that is to replace it.", examples=[{"algorithm": "random_forest"}]
+    )
+    features: Features | None = Field(
+        None,
+        description="What models that are trained see of the data: a feature set, in a file or in place.",
+        examples=["features.yaml", {"columns": {"tenure": {"scale": "robust"}}}],
     )
     gates: list[Gate] = Field(
         [], description="What must hold on the held-out rows before the candidate is deployed; else: rejected."

@@ -1,6 +1,7 @@
 """From the rollout, and what comes after it, as checked, to domain values."""
 
 from harness.domain.analysis import AnalysisPolicy, Experiment, NoData
+from harness.domain.features import FeatureSet
 from harness.domain.lifecycle import Aftercare, Monitor, OnAlarm, RetrainPlan, Window
 from harness.domain.model import TrainPlan
 from harness.domain.rollout import (
@@ -112,8 +113,8 @@ def _looks(looks: LooksInput) -> AnalysisPolicy:
     )
 
 
-def aftercare_of(monitoring: MonitoringInput) -> Aftercare:
-    """What happens after a promotion."""
+def aftercare_of(monitoring: MonitoringInput, features: FeatureSet | None = None) -> Aftercare:
+    """What happens after a promotion; a challenger sees of its data what the models before it saw."""
     return Aftercare(
         monitors=tuple(
             Monitor(monitor.name, _looks(monitor), OnAlarm(monitor.on_alarm)) for monitor in monitoring.monitors
@@ -121,13 +122,13 @@ def aftercare_of(monitoring: MonitoringInput) -> Aftercare:
         for_ns=monitoring.for_,
         cool_down_ns=monitoring.cool_down,
         keep_previous_ns=monitoring.keep_previous,
-        retrain=_retrain(monitoring.retrain) if monitoring.retrain else None,
+        retrain=_retrain(monitoring.retrain, features) if monitoring.retrain else None,
     )
 
 
-def _retrain(retrain: RetrainInput) -> RetrainPlan:
+def _retrain(retrain: RetrainInput, features: FeatureSet | None) -> RetrainPlan:
     return RetrainPlan(
-        source=TrainPlan(retrain.algorithm, retrain.params or {}, retrain.duration),
+        source=TrainPlan(retrain.algorithm, retrain.params or {}, retrain.duration, features),
         window=Window(retrain.window),
         rows=retrain.rows,
         at_most=retrain.at_most,
