@@ -54,10 +54,11 @@ class Decision:
     left_out: tuple[str, ...] = ()
     """Columns that only one side has."""
     drifted: tuple[str, ...] = field(init=False)
-    """Names of columns that drifted, the smallest p-value first."""
+    """Names of columns that drifted, the smallest p-value first; of equal ones the larger Jensen-Shannon distance."""
 
     def __post_init__(self) -> None:
-        found = sorted((each for each in self.columns if each.drifted), key=lambda each: each.p_value)
+        found = [each for each in self.columns if each.drifted]
+        found.sort(key=lambda each: (each.p_value, -each.figures.jensen_shannon))
         object.__setattr__(self, "drifted", tuple(each.column for each in found))
 
 
