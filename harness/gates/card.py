@@ -37,8 +37,16 @@ _HEADING: Final = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _FENCED: Final = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _PLACEHOLDER: Final = re.compile(
-    r"(?-i:\b(?:TODO|TBD|TBA|FIXME|XXX)\b)|lorem ipsum"
-    r"|\[(?:more information needed|fill in|your [^\]]*|insert [^\]]*)\]|<(?:fill in|your [^>]*|to be [^>]*)>|\{\{[^}]*\}\}|^\s*(?:\.\.\.|…|n/?a|none|-+|\?+)\s*\.?\s*$",
+    "|".join(
+        (
+            r"(?-i:\b(?:TODO|TBD|TBA|FIXME|XXX)\b)",
+            r"\[(?:more information needed|fill in|your [^\]]*|insert [^\]]*)\]",
+            r"<(?:fill in|your [^>]*|to be [^>]*)>",
+            r"\{\{[^}]*\}\}",
+            r"lorem ipsum",
+            r"^\s*(?:\.\.\.|…|n/?a|none|-+|\?+)\s*\.?\s*$",
+        )
+    ),
     re.IGNORECASE,
 )
 
