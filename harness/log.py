@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from harness.domain import event as vocabulary
 from harness.domain import load_event as load_vocabulary
+from harness.domain import training_event as training_vocabulary
 from harness.domain.event import (
     LOG_VERSION,
     Decided,
@@ -45,7 +46,7 @@ E = TypeVar("E", bound=Event)
 
 EVENTS: Final[Mapping[str, type[Event]]] = {
     name: kind
-    for name, kind in (*vars(vocabulary).items(), *vars(load_vocabulary).items())
+    for name, kind in (*vars(vocabulary).items(), *vars(load_vocabulary).items(), *vars(training_vocabulary).items())
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
 STARTS: Final = (RunStarted, LoadStarted, CapacityStarted)

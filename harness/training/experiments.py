@@ -6,12 +6,12 @@ is but one way to cut). A tuned experiment has still seen all these rows before,
 what is promised of the winner stands on the held-out rows.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from harness.data.split import Rows
-from harness.domain.training import Estimate, ExperimentPlan, FoldsPlan
+from harness.domain.training import Estimate, ExperimentPlan, FoldsPlan, TunePlan
 from harness.errors import InputError
 from harness.seeds import Stream
 from harness.training.folds import CrossValidation, Fold, cross_validate, estimate, folds_of, ratio_of, split_of
@@ -23,8 +23,7 @@ class Tried:
     """What came of one experiment."""
 
     plan: ExperimentPlan
-    params: Mapping[str, Any]
-    """Those given and those found."""
+    """Its parameters are those given and those found."""
     search: Search | None
     result: CrossValidation | None
     """None: it could not be trained."""
@@ -64,13 +63,54 @@ class Chosen:
         )
 
 
+class Trials(Protocol):
+    """Searches for one model, and judges what it is trained with."""
+
+    def search(self, plan: ExperimentPlan, asked: TunePlan) -> Search:
+        """Search for the parameters that the plan does not fix."""
+        ...
+
+    def validate(self, plan: ExperimentPlan, cut: FoldsPlan) -> CrossValidation:
+        """Judge the plan's parameters fold by fold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """Searches and judges on given rows.
+
+    Args:
+        rows: all that may be learned from.
+        draws: what chance there is in cutting folds and in searching.
+        random_state: what chance there is in training.
+    """
+
+    rows: Rows
+    draws: Stream
+    random_state: int
+
+    def draws_of(self, plan: ExperimentPlan) -> Stream:
+        """What chance there is in the search of an experiment, or of the only one, which has no name."""
+        return self.draws.child(f"tuning/{plan.name}" if plan.name else "tuning")
+
+    def folds(self, cut: FoldsPlan) -> tuple[Fold, ...]:
+        """What all are judged on."""
+        return folds_of(self.rows, cut, self.draws.child("folds"))
+
+    def search(self, plan: ExperimentPlan, asked: TunePlan) -> Search:
+        """Search for the parameters that the plan does not fix."""
+        draws = self.draws_of(plan)
+        return tune(plan.algorithm, plan.params, self.rows, asked, draws, self.random_state, features=plan.features)
+
+    def validate(self, plan: ExperimentPlan, cut: FoldsPlan) -> CrossValidation:
+        """Judge the plan's parameters fold by fold."""
+        split = split_of(cut, classification=bool(self.rows.classes))
+        given = (plan.algorithm, plan.params, self.rows, self.folds(cut), self.random_state)
+        return cross_validate(*given, split=split, features=plan.features)
+
+
 def compare(
-    experiments: Sequence[ExperimentPlan],
-    rows: Rows,
-    metric: str,
-    plan: FoldsPlan,
-    draws: Stream,
-    random_state: int,
+    experiments: Sequence[ExperimentPlan], metric: str, cut: FoldsPlan, bench: Bench, by: Trials | None = None
 ) -> Chosen:
     """Tune those that ask for it, judge each on the same folds, and choose by the mean of a metric.
 
@@ -79,24 +119,22 @@ def compare(
 
     Args:
         experiments: with different names.
-        rows: all that may be learned from.
         metric: what the best is best by.
-        plan: of the folds that all are compared on.
-        draws: what chance there is in cutting folds and in tuning.
-        random_state: what chance there is in training.
+        cut: the folds that all are compared on.
+        bench: the rows, and what chance there is.
+        by: who searches and judges, where it is not the bench itself.
 
     Raises:
         InputError: there is nothing to choose from.
     """
-    known = quality_metrics(classification=bool(rows.classes))
+    known = quality_metrics(classification=bool(bench.rows.classes))
     if metric not in known:
         raise InputError(f"{metric} cannot be chosen by; on these rows there are {', '.join(known)}")
     names = [each.name for each in experiments]
     if len(set(names)) < len(names) or not names:
         raise InputError(f"experiments have different names, and there is at least one; these are {names}")
-    folds = folds_of(rows, plan, draws.child("folds"))
-    tried = tuple(_tried(each, rows, plan, folds, draws, random_state) for each in experiments)
-    return chosen(tried, metric, folds)
+    tried = [_tried(each, cut, by or bench) for each in experiments]
+    return chosen(tried, metric, bench.folds(cut))
 
 
 def chosen(tried: Sequence[Tried], metric: str, folds: Sequence[Fold]) -> Chosen:
@@ -124,17 +162,12 @@ def paired(one: Tried, other: Tried, metric: str, folds: Sequence[Fold]) -> Esti
     return estimate([a - b for a, b in pairs if a is not None and b is not None], ratio_of(folds))
 
 
-def _tried(
-    plan: ExperimentPlan, rows: Rows, cut: FoldsPlan, folds: Sequence[Fold], draws: Stream, random_state: int
-) -> Tried:
-    params, search = dict(plan.params), None
+def _tried(plan: ExperimentPlan, cut: FoldsPlan, by: Trials) -> Tried:
+    settled, search = plan, None
     try:
         if plan.tune:
-            own = draws.child(f"tuning/{plan.name}")
-            search = tune(plan.algorithm, params, rows, plan.tune, own, random_state, features=plan.features)
-            params |= search.best
-        split = split_of(cut, classification=bool(rows.classes))
-        result = cross_validate(plan.algorithm, params, rows, folds, random_state, split=split, features=plan.features)
+            search = by.search(plan, plan.tune)
+            settled = replace(plan, params={**plan.params, **search.best})
+        return Tried(settled, search, by.validate(settled, cut))
     except InputError as error:
-        return Tried(plan, params, search, None, str(error))
-    return Tried(plan, params, search, result)
+        return Tried(settled, search, None, str(error))

@@ -9,6 +9,7 @@ from harness.data.split import Rows
 from harness.domain.event import Evaluated, FeaturesBuilt, ModelReady
 from harness.domain.model import (
     ArtifactPlan,
+    ExperimentsPlan,
     GivenPlan,
     PredictionsPlan,
     RegisteredPlan,
@@ -27,6 +28,7 @@ from harness.training.evaluate import evaluate
 from harness.training.faults import training_rows
 from harness.training.features import built
 from harness.training.recorded import recorded, remarks
+from harness.training.searching import Prepared, prepared
 from harness.training.stored import fetched, named
 from harness.training.train import train
 
@@ -58,6 +60,7 @@ class Train:
         self._store = store
         self._cache = cache if isinstance(cache, ModelCache) else shared(cache)
         self._learnt_from = 0
+        self._before: Prepared
         self.notes: tuple[str, ...] = ()
         """After `run`: what scikit-learn warned of while models were trained or read, and limits of recorded ones."""
 
@@ -78,13 +81,14 @@ class Train:
             plan = case.scenario.model.of(role)
             reused = False
             match plan:
-                case TrainPlan():
+                case TrainPlan() | ExperimentsPlan():
                     served = await self._in_service(case, notes) if role is Role.STABLE else None
                     if served:
                         plan = RegisteredPlan(Role.STABLE.value)
                         models[role] = served
                     else:
                         models[role], reused = self._train(case, role, plan, notes)
+                        plan = self._before.plan
                 case ArtifactPlan():
                     models[role] = _from_file(case, role, plan, notes)
                 case RegisteredPlan():
@@ -103,8 +107,8 @@ class Train:
             if is_virtual():
                 await sleep_until(began_ns + plan.duration_ns)
             model = models[role]
-            if isinstance(plan, TrainPlan) and plan.features:
-                tell(FeaturesBuilt, role=role, **built(model, plan.features, self._learnt_from))
+            if isinstance(plan, TrainPlan):
+                self._tell_before(role, plan, model, tell)
             tell(
                 ModelReady,
                 role=role,
@@ -122,7 +126,15 @@ class Train:
         _same_task(models[Role.STABLE], models[Role.CANDIDATE])
         return case.having(models=models, revisions=revisions)
 
-    def _train(self, case: Case, role: Role, plan: TrainPlan, notes: list[str]) -> tuple[TrainedModel, bool]:
+    def _tell_before(self, role: Role, plan: TrainPlan, model: TrainedModel, tell: Tell) -> None:
+        """What was searched for and built before the model was trained."""
+        self._before.tell(tell)
+        if plan.features:
+            tell(FeaturesBuilt, role=role, **built(model, plan.features, self._learnt_from))
+
+    def _train(
+        self, case: Case, role: Role, plan: TrainPlan | ExperimentsPlan, notes: list[str]
+    ) -> tuple[TrainedModel, bool]:
         scenario = case.scenario
         if case.training is None:
             raise InputError(f"model.{role} is to be trained, but the scenario has no model.data")
@@ -133,8 +145,9 @@ class Train:
         rows = training_rows(rows, scenario.faults, role, scenario.seed)
         self._learnt_from = len(rows.rows)
         random_state = stream(scenario.seed, f"training/{role}").integer()
+        self._before = prepared(plan, rows, scenario.seed, role, random_state, self._cache.folder)
         model, fitted, reused = train(
-            plan, rows, random_state, self._cache, scenario.model.name, role, case.data_digest
+            self._before.plan, rows, random_state, self._cache, scenario.model.name, role, case.data_digest
         )
         notes += fitted.notes
         return model, reused
