@@ -102,8 +102,7 @@ def holds(condition: Condition, frame: "pd.DataFrame") -> NDArray[np.bool_]:
     if isinstance(condition, Not):
         return ~holds(condition.term, frame)
     each = np.stack([holds(term, frame) for term in condition.terms])
-    found: NDArray[np.bool_] = each.all(axis=0) if isinstance(condition, And) else each.any(axis=0)
-    return found
+    return np.asarray(each.all(axis=0) if isinstance(condition, And) else each.any(axis=0))
 
 
 def _tested(test: Test, frame: "pd.DataFrame") -> NDArray[np.bool_]:
