@@ -7,6 +7,7 @@ from harness.analysis.grammar import parse
 from harness.analysis.vocabulary import Scope, Standing
 from harness.domain.analysis import AnalysisPolicy, NoData, Rule
 from harness.domain.fault import Fault
+from harness.domain.gates import GatePlan
 from harness.domain.lifecycle import Aftercare, LoadStagePlan, Monitor, ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import (
     ARMS,
@@ -94,7 +95,7 @@ def rehearsal(
     stable: Any = None,
     candidate: Any = None,
     data: DataPlan | None = None,
-    gates: Sequence[str] = (),
+    gates: Sequence[str | GatePlan] = (),
     traffic: Traffic | str = "100/s",
     service: Service | Mapping[Role, Service] | None = None,
     labels: Labels | tuple[Duration, str | float] | None = None,
@@ -123,7 +124,7 @@ def rehearsal(
             None: nothing is known of it, and servers and traffic are all that is rehearsed.
         candidate: likewise.
         data: the data set that models are trained, judged and asked with.
-        gates: what the candidate must show on held-out rows: ``f1 >= 0.55``.
+        gates: what the candidate must show on held-out rows: ``f1 >= 0.55``, or a plan of `harness.domain.gates`.
         traffic: a rate of a Poisson process, or any other traffic.
         service: the simulated servers, of both arms or of each.
         labels: when true answers become known, and of what share: ``("15m", "30%")``.
@@ -147,7 +148,8 @@ def rehearsal(
     """
     if clock not in tuple(Clock):
         raise InputError(f"clock is {clock!r}; it is one of {', '.join(Clock)}")
-    plan = ModelPlan(model, source_of(stable), source_of(candidate), data, _gates(gates, data))
+    checks = tuple(gate for gate in gates if not isinstance(gate, str))
+    plan = ModelPlan(model, source_of(stable), source_of(candidate), data, _gates(gates, data), checks=checks)
     made = Scenario(
         name=_slug(name),
         description=description,
@@ -184,8 +186,9 @@ def source_of(given: Any) -> ModelSource:
     return given if isinstance(given, SOURCES) else GivenPlan(given)
 
 
-def _gates(gates: Iterable[str], data: DataPlan | None) -> tuple[Rule, ...]:
-    return tuple(parse(text, Scope(Standing.GATES, _task(data))) for text in gates)
+def _gates(gates: Iterable[str | GatePlan], data: DataPlan | None) -> tuple[Rule, ...]:
+    scope = Scope(Standing.GATES, _task(data))
+    return tuple(parse(text, scope) for text in gates if isinstance(text, str))
 
 
 def _task(data: DataPlan | None) -> Task | None:

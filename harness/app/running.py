@@ -112,6 +112,10 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     platform, metrics = _platform(planned(scenario, machine), options)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
+    if scenario.model.checks:
+        from harness.gates import Gates
+
+        stages.append(Gates(scenario.model.checks, registry))
     stages += [stage(word)(scenario) for word in scenario.stages]
     staging: list[Stage] = []
     if scenario.staging:

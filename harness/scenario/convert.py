@@ -39,6 +39,7 @@ from harness.domain.scenario import Backends, Clock, Scenario, dated
 from harness.domain.service import Balancing, Exponential, Fixed, Lognormal, Service, ServiceTime
 from harness.domain.traffic import Knots, Labels, Process, RequestClass, Shares, Trace, Traffic, Wave
 from harness.domain.units import SECOND
+from harness.scenario.attempts import attempts_of
 from harness.scenario.document import Document
 from harness.scenario.environment import (
     ArmServiceInput,
@@ -54,6 +55,8 @@ from harness.scenario.environment import (
     TrafficInput,
 )
 from harness.scenario.files import PICKLES
+from harness.scenario.gateplans import plans_of
+from harness.scenario.gating import rules_of
 from harness.scenario.inputs import given
 from harness.scenario.lifecycle import StagingInput, SuccessorInput
 from harness.scenario.loadstages import load_of
@@ -108,6 +111,7 @@ def scenario_of(
         aftercare=aftercare_of(document.monitoring, document.model.features) if document.monitoring else None,
         stages=tuple(document.stages),
         notify=tuple(document.notify),
+        attempts=attempts_of(document.attempts),
     )
     return dated(made)
 
@@ -121,8 +125,9 @@ def _model(model: ModelInput, labels: LabelsInput | None, *, trust_pickle: bool)
         stable=_source(model.stable, model.features),
         candidate=_source(model.candidate, model.features),
         data=_data(model.data, labels, _keys(model)) if model.data else None,
-        gates=tuple(model.gates),
+        gates=rules_of(model.gates),
         trust_pickle=trust_pickle,
+        checks=plans_of(model.gates),
     )
 
 

@@ -10,6 +10,7 @@ from harness.domain.model import Task
 from harness.scenario.context import Context
 from harness.scenario.features import Features
 from harness.scenario.files import header
+from harness.scenario.gating import AnyGate
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
 from harness.scenario.quantities import Duration, InnerShare, LongDuration
 from harness.scenario.words import (
@@ -17,7 +18,6 @@ from harness.scenario.words import (
     Brought,
     Column,
     DataFile,
-    Gate,
     Label,
     Name,
     Parameter,
@@ -138,6 +138,6 @@ class ModelInput(Input):
         description="What models that are trained see of the data: a feature set, in a file or in place.",
         examples=["features.yaml", {"columns": {"tenure": {"scale": "robust"}}}],
     )
-    gates: list[Gate] = Field(
+    gates: list[AnyGate] = Field(
         [], description="What must hold on the held-out rows before the candidate is deployed; else: rejected."
     )

@@ -185,6 +185,8 @@ def _rule(standing: Standing, *, labelled: bool = False) -> tuple[PlainValidator
 
 
 Gate = Annotated[Rule, *_rule(Standing.GATES)]
+read_gate: Final[Any] = _rule(Standing.GATES)[0].func
+"""What reads the rule of a gate, for a place where gates of other kinds may stand too."""
 AnalysisRule = Annotated[Rule, *_rule(Standing.ANALYSIS)]
 Expectation = Annotated[Rule, *_rule(Standing.EXPECT)]
 Objective = Annotated[Rule, *_rule(Standing.LOAD)]
