@@ -92,8 +92,13 @@ class Deciles:
             return cls(np.empty(0))
         # Interpolating between infinite values gives NaN, a place among finite ones does not.
         finite = bool(np.isfinite(reference[[0, -1]]).all())
-        edges = np.unique(np.quantile(reference, DECILES, method="linear" if finite else "inverted_cdf"))
-        if edges[-1] == reference[-1]:  # then what lies above all of the reference is told from its most frequent value
+        return cls.at(np.quantile(reference, DECILES, method="linear" if finite else "inverted_cdf"), reference[-1])
+
+    @classmethod
+    def at(cls, deciles: FloatArray, greatest: float) -> "Deciles":
+        """The cells that these deciles part, of a reference whose greatest value is given."""
+        edges = np.unique(deciles)
+        if edges[-1] == greatest:  # then what lies above all of the reference has a cell of its own
             edges = np.append(edges, np.nextafter(edges[-1], np.inf))
         return cls(edges)
 
