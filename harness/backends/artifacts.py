@@ -51,7 +51,7 @@ class Artifacts(Protocol):
         ...
 
     def listed(self) -> Iterator[tuple[str, int]]:
-        """Every file, and how long ago it was written or put again (s); files that were never finished by their path."""
+        """Every file, and how long ago it was put (s); also those that were never finished."""
         ...
 
     def remove(self, named: str) -> None:
@@ -219,7 +219,7 @@ class UrlArtifacts:
             yield
         except FileNotFoundError:
             raise
-        except Exception as error:  # each vendor's library raises errors of its own
+        except Exception as error:  # noqa: BLE001 - each vendor's library raises errors of its own
             raise ArtifactError(f"{self.place}: {what}: {masked(str(error) or repr(error))}") from None
 
 

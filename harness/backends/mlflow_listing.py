@@ -8,9 +8,10 @@ from harness.domain.model import Revision
 from harness.protocols import Version
 
 if TYPE_CHECKING:
-    from harness.backends.mlflow import Connection
+    from harness.backends.mlflow_connection import Connection
 
 DATA: Final = "harness.data_digest"
+FEATURES: Final = "harness.features_digest"
 STATUS: Final = "harness.status"
 PAGE: Final = 100
 """Models or versions that are asked for at once."""

@@ -18,7 +18,7 @@ from harness.errors import ArtifactError, NotRegistered, RegistryError
 from harness.protocols import Fetched
 
 if TYPE_CHECKING:
-    from harness.backends.mlflow import Connection
+    from harness.backends.mlflow_connection import Connection
 
 PACKAGES: Final = ("scikit-learn", "skops", "numpy", "pandas")
 """What a saved model needs; named, because MLflow takes 13 s to find it out by itself."""
@@ -188,6 +188,7 @@ def save(model: TrainedModel, folder: Path) -> Path:
                     "features": list(model.features),
                     "classes": list(model.classes),
                     "data_digest": model.data_digest,
+                    "features_digest": model.features_digest,
                     "metrics": {name: float(value) for name, value in model.metrics.items()},
                 }
             },
@@ -252,6 +253,7 @@ def read(folder: Path, name: str, where: str, *, pickles: bool, binary: bool = T
         data_digest=known["data_digest"],
         metrics=known["metrics"],
         notes=tuple(notes),
+        features_digest=known.get("features_digest"),
     )
 
 

@@ -304,7 +304,7 @@ def _archive(model: TrainedModel) -> bytes:
         with calm():
             data: bytes = skops.io.dumps(model.estimator)
             unknown: Sequence[str] = sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED)
-    except Exception as error:  # what an estimator of others does when it is taken apart, nobody knows
+    except Exception as error:  # noqa: BLE001 - what others' estimators do when they are taken apart, nobody knows
         raise _no_skops(f"{type(error).__name__}: {error}") from None
     if unknown:
         raise _no_skops(f"it holds types that are not known to be harmless: {', '.join(unknown)}")

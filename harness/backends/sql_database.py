@@ -1,7 +1,7 @@
 """A database of ours: SQLite or PostgreSQL, its transactions, and its errors in our words.
 
-Everything blocks. A transaction that writes has the database (SQLite) or the rows it needs (PostgreSQL) to itself, and is
-tried again for a while where another one was quicker.
+Everything blocks. A transaction that writes has the database (SQLite) or the rows it needs (PostgreSQL) to itself, and
+is tried again for a while where another one was quicker.
 """
 
 import threading
@@ -136,9 +136,9 @@ class Database:
         return self._retried(lambda: self._once(work, write=True))
 
     def _once(self, work: Callable[[Connection], T], *, write: bool) -> T:
-        with self._turn, self._engine.connect().execution_options(harness_write=write) as connection:
-            with connection.begin():
-                return work(connection)
+        opened = self._engine.connect().execution_options
+        with self._turn, opened(harness_write=write) as connection, connection.begin():
+            return work(connection)
 
     def _retried(self, work: Callable[[], T]) -> T:
         apart = 1 + getpid() % 16 / 16  # processes that met once do not meet again

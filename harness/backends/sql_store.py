@@ -375,8 +375,8 @@ def _demand(connection: Connection, name: str) -> int:
     if found is None:
         names = connection.execute(select(table.c.name).order_by(table.c.name).limit(20)).scalars().all()
         raise NotRegistered(
-            f"the registry holds no model {name!r} (models: {', '.join(names) or 'none'}); register one first, or train "
-            "it in this run"
+            f"the registry holds no model {name!r} (models: {', '.join(names) or 'none'}); register one first, or "
+            "train it in this run"
         )
     return int(found)
 

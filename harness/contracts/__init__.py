@@ -8,6 +8,7 @@ asks only through the protocol, so it holds for a fake in memory and for a serve
 """
 
 from harness.contracts.checks import sample_model
+from harness.contracts.lineages import check_tampering
 from harness.contracts.notifiers import NOTIFIER_CHECKS, Heard, check_notifier
 from harness.contracts.platforms import PLATFORM_CHECKS, Patience, check_platform
 from harness.contracts.registries import REGISTRY_CHECKS, check_registry, check_tracker
@@ -23,6 +24,7 @@ __all__ = [
     "check_platform",
     "check_registry",
     "check_staging",
+    "check_tampering",
     "check_tracker",
     "sample_model",
 ]

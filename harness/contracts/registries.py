@@ -1,15 +1,20 @@
 """What a model registry and a tracker must keep."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import anyio
+
 from harness.contracts.checks import allows, hold, refuses, sample_model, sample_rows
+from harness.contracts.lineages import deployments_stay_with_their_version, lineage_says_what_a_version_is_made_of
 from harness.domain.model import Revision
-from harness.errors import NotRegistered
+from harness.errors import BackendError, NotRegistered
 from harness.protocols import Registry, Tracker
 
 RegistryCheck = Callable[[Registry], Awaitable[None]]
+TOGETHER: Final = 6
+"""Registrations at the same time."""
 
 
 async def check_registry(make: Callable[[], Registry]) -> None:
@@ -187,6 +192,59 @@ async def versions_are_listed_whole(registry: Registry) -> None:
     hold(await registry.names() == ("another-model", "checked-model"), "every model is listed, by its name, sorted")
 
 
+async def registrations_at_once_lose_nothing(registry: Registry) -> None:
+    """Registered at the same time, every model has a version of its own, and numbers have no gaps."""
+    numbers = range(1, TOGETHER + 1)
+    made = await _at_once(registry, [(f"intent-{number}", number) for number in numbers])
+    hold(
+        sorted(each.version for each in made.values()) == list(numbers),
+        f"versions registered at once are 1 to {TOGETHER}, not {sorted(each.version for each in made.values())}",
+    )
+    for place, revision in made.items():
+        model = sample_model(place + 1)
+        hold(revision.digest == model.artifact_digest, "a version registered beside others is the model it was for")
+    listed = [each.revision for each in await registry.versions(sample_model(1).name)]
+    hold(
+        listed == sorted(made.values(), key=lambda each: each.version),
+        "what was registered at once is listed, each once",
+    )
+
+
+async def an_intent_at_once_registers_once(registry: Registry) -> None:
+    """Several tries of one intent at the same time are one version."""
+    made = list((await _at_once(registry, [("intent-1", 1)] * TOGETHER)).values())
+    hold(len(set(made)) == 1, f"one intent, tried {TOGETHER} times at once, is one version, not {len(set(made))}")
+    listed = await registry.versions(sample_model(1).name)
+    hold(len(listed) == 1, f"one intent, tried {TOGETHER} times at once, is listed once, not {len(listed)} times")
+
+
+async def an_intent_belongs_to_one_model(registry: Registry) -> None:
+    """The same intent with another model, or another name, is refused, and registers nothing."""
+    first = await registry.register(sample_model(1), "intent-1")
+    await refuses(registry.register(sample_model(2), "intent-1"), "one intent for two models")
+    await refuses(registry.register(sample_model(1, name="another-model"), "intent-1"), "one intent for two names")
+    listed = [each.revision for each in await registry.versions(first.name)]
+    hold(listed == [first], f"what was refused is not registered: {listed}")
+
+
+async def _at_once(registry: Registry, wanted: Sequence[tuple[str, int]]) -> dict[int, Revision]:
+    """What each of several registrations at the same time gave, by its place."""
+    made: dict[int, Revision] = {}
+    refused: list[str] = []
+
+    async def one(place: int, intent: str, number: int) -> None:
+        try:
+            made[place] = await registry.register(sample_model(number), intent)
+        except BackendError as error:
+            refused.append(str(error))
+
+    async with anyio.create_task_group() as tasks:
+        for place, (intent, number) in enumerate(wanted):
+            tasks.start_soon(one, place, intent, number)
+    hold(not refused, f"registering at the same time is no error, but it was told: {'; '.join(refused[:1])}")
+    return made
+
+
 async def _statuses(registry: Registry, name: str) -> list[str]:
     return [each.status for each in await registry.versions(name)]
 
@@ -204,6 +262,11 @@ REGISTRY_CHECKS: Final[Mapping[str, RegistryCheck]] = {
         a_removed_alias_names_nothing,
         a_mark_stays_with_its_version,
         versions_are_listed_whole,
+        an_intent_belongs_to_one_model,
+        registrations_at_once_lose_nothing,
+        an_intent_at_once_registers_once,
+        lineage_says_what_a_version_is_made_of,
+        deployments_stay_with_their_version,
     )
 }
 """By name, for a test that runs them one by one."""

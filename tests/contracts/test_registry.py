@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from fakes.registry import MemoryRegistry
@@ -188,6 +190,42 @@ class EmptyForNobody(MemoryRegistry):
         return await super().versions(name) if self.kept(name) else ()
 
 
+class MovesIntents(MemoryRegistry):
+    """An intent is of whoever says it last."""
+
+    async def register(self, model, intent):
+        return await super().register(model, f"{intent}/{model.name}/{model.artifact_digest}")
+
+
+class ReadsThenWrites(MemoryRegistry):
+    """Takes a number, waits, and registers under it."""
+
+    async def register(self, model, intent):
+        number = len(self.kept(model.name)) + 1
+        await anyio.lowlevel.checkpoint()
+        return replace(await super().register(model, intent), version=number)
+
+
+class LooksThenRegisters(MemoryRegistry):
+    """Looks for an intent, waits, and registers as if nobody had come meanwhile."""
+
+    async def register(self, model, intent):
+        known = [kept.revision for kept in self.kept(model.name) if kept.intent.partition("+")[0] == intent]
+        await anyio.lowlevel.checkpoint()
+        return known[0] if known else await super().register(model, f"{intent}+{len(self.kept(model.name))}")
+
+
+class LosesFeatures(MemoryRegistry):
+    async def lineage(self, revision):
+        return replace(await super().lineage(revision), features=None)
+
+
+class LastDeployment(MemoryRegistry):
+    async def lineage(self, revision):
+        found = await super().lineage(revision)
+        return replace(found, deployments=found.deployments[-1:])
+
+
 class OneName(MemoryRegistry):
     async def names(self):
         return (await super().names())[:1]
@@ -217,6 +255,11 @@ class OneName(MemoryRegistry):
         (RemembersAliases, "versions_are_listed_whole", "the aliases it has now"),
         (EmptyForNobody, "versions_are_listed_whole", "an unknown name is a NotRegistered, but the answer was"),
         (OneName, "versions_are_listed_whole", "every model is listed"),
+        (MovesIntents, "an_intent_belongs_to_one_model", "one intent for two models is a RegistryError"),
+        (ReadsThenWrites, "registrations_at_once_lose_nothing", "versions registered at once are 1 to 6"),
+        (LooksThenRegisters, "an_intent_at_once_registers_once", "tried 6 times at once, is one version, not 6"),
+        (LosesFeatures, "lineage_says_what_a_version_is_made_of", "lineage keeps the features"),
+        (LastDeployment, "deployments_stay_with_their_version", "deployments are kept, each once"),
     ],
 )
 async def test_a_broken_registry_is_told_which_promise_it_breaks(broken, name, sentence):
