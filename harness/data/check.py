@@ -37,8 +37,8 @@ def check(frame: pd.DataFrame, schema: Schema, raw: pd.DataFrame, unread: Unread
         unread: what could not be read as its type, and is missing in ``frame``.
     """
     held = SchemaCheck(schema)
-    plain = (each.reset_index(drop=True) for each in (frame, raw))
-    chunk = Chunk(*plain, unread, np.arange(1, len(frame) + 1, dtype=np.int64))
+    numbers = np.arange(1, len(frame) + 1, dtype=np.int64)
+    chunk = Chunk(frame.reset_index(drop=True), raw.reset_index(drop=True), unread, numbers)
     held.see(chunk)
     failures = held.failures()
     return told(failures, rows_of(chunk, unseen(failures)))
@@ -85,8 +85,8 @@ class SchemaCheck:
         self.rows += len(chunk.frame)
         self.names = self.names or tuple(map(str, chunk.raw.columns))
         for name, bad in chunk.unread.items():
-            what = f"no {NOUNS[self.schema.columns[name].type]}"
-            self._tally.add(What((name,), "type", what, quotes=True), chunk, bad)
+            text = f"no {NOUNS[self.schema.columns[name].type]}"
+            self._tally.add(What((name,), "type", text, quotes=True), chunk, bad)
         for name, column in self.schema.columns.items():
             if name in chunk.frame and (not column.nullable or column.max_missing < 1):
                 self._missing.add(What((name,), "missing", _missing_text(column)), chunk, chunk.missing(name))

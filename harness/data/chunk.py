@@ -97,7 +97,10 @@ class Tally:
 
     def add(self, what: What, chunk: Chunk, wrong: NDArray[np.bool_]) -> None:
         """Count the marked rows of a chunk."""
-        places = np.flatnonzero(wrong)
+        self.count(what, chunk, np.flatnonzero(wrong))
+
+    def count(self, what: What, chunk: Chunk, places: NDArray[np.intp]) -> None:
+        """Count the rows at some places of a chunk."""
         if not len(places):
             return
         held = self.found.setdefault(what, _Found())

@@ -65,5 +65,5 @@ def date_text(value: float) -> str:
     ('1970-01-01', '1970-01-01', '1970-01-01 01:00:00')
     """
     at = datetime.fromtimestamp(value, tz=UTC)
-    bare = value % DAY_S in (0.0,) or value % DAY_S > DAY_S - 1
+    bare = value % DAY_S == 0.0 or value % DAY_S > DAY_S - 1
     return f"{at:%Y-%m-%d}" if bare else f"{at:%Y-%m-%d %H:%M:%S}"

@@ -134,7 +134,7 @@ class Reader:
 
     def count(self, said: CommentedMap, key: str, path: str) -> int | None:
         """A whole number from 0; None where it is not said."""
-        value = said.get(key)
+        value: int | None = said.get(key)
         if key in said and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
             self.wrong(said, key, "must be a whole number from 0", path)
             return None

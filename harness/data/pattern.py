@@ -14,7 +14,7 @@ LONGEST: Final = 200
 LONGEST_VALUE: Final = 1000
 """Letters of a value that is tried."""
 MOST_OPEN: Final = 4
-"""Repeats without an upper end in one pattern: with k of them the tries grow with the k-th power of a value's length."""
+"""Repeats without an end in one pattern: with k of them the tries grow with the k-th power of a value's length."""
 
 _parser: Any = import_module("re._parser")  # the compiler's own reading of a pattern; `re` has no other name for it
 

@@ -122,4 +122,4 @@ def _missing(values: Any) -> Truths:
         return np.asarray(values != values, dtype=bool)  # noqa: PLR0124 - only NaN differs from itself
     if values.dtype == bool:
         return np.zeros(len(values), dtype=bool)
-    return np.isnan(values)
+    return np.asarray(np.isnan(values), dtype=bool)

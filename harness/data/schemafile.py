@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap
 
 from harness.data import dates, pattern, rulefile
-from harness.data.nodes import Reader, document, is_number, near
+from harness.data.nodes import Reader, document, is_number
 from harness.data.relate import Relation
 from harness.data.relation import RelationError, parse
 from harness.data.schema import SCHEMA_VERSION, Column, ColumnRole, ColumnType, Others, Schema
@@ -188,7 +188,9 @@ class _SchemaReader(Reader):
         return least, most
 
     def relation(self, values: Any, place: int, columns: Mapping[str, Column]) -> Relation | None:
-        said, path, parent, key = values[place], f"relations[{place}].", values, place
+        said, path = values[place], f"relations[{place}]."
+        parent: Any = values
+        key: Any = place
         tolerance, severity, share = None, Severity.CRITICAL, 0.0
         if isinstance(said, CommentedMap):
             self.keys(said, OF_RELATION, path)
@@ -201,10 +203,7 @@ class _SchemaReader(Reader):
             parent, key = said, "relation"
             said = said.get("relation")
         if not isinstance(said, str):
-            near_key = near("relation", values[place]) if isinstance(values[place], CommentedMap) else ""
-            self.wrong(
-                values, place, f"must be a text such as `end >= start`, or a mapping with it{near_key}", "relations"
-            )
+            self.wrong(values, place, "must be a text such as `end >= start`, or {relation: ..., ...}", "relations")
             return None
         try:
             tree = parse(str(said), {name: column.type.kind for name, column in columns.items()})

@@ -38,7 +38,7 @@ def read_table(path: str) -> pd.DataFrame:
     if Path(path).suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(path)
     try:
-        header = _header(path)
+        header(path)
         # The texts as they stand: pandas would otherwise read "NA" and "None" as missing, even where they are values.
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except FileNotFoundError as error:
@@ -49,24 +49,32 @@ def read_table(path: str) -> pd.DataFrame:
         raise DataError(f"{path}: not a table: {error}") from error
     except (OSError, EOFError, UnicodeDecodeError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: the first line names a column twice: {', '.join(twice)}")
     return _some_rows(path, frame)
 
 
-def _header(path: str) -> list[str]:
-    """The first record; pandas renames repeated columns instead of telling."""
+def header(path: str) -> list[str]:
+    """The names in the first record of a CSV.
+
+    Raises:
+        DataError: it names a column twice; pandas would rename it instead of telling.
+    """
     opener: Any = gzip.open if path.lower().endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file), [])
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        names = next(csv.reader(file), [])
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: the first line names a column twice: {', '.join(twice)}")
+    return names
+
+
+def needs_parquet(path: str) -> str:
+    """What to install for Parquet."""
+    return f"{path}: reading Parquet needs an extra; in a clone: .venv/bin/python -m pip install -e '.[parquet]'"
 
 
 def _read_parquet(path: str) -> pd.DataFrame:
     if importlib.util.find_spec("pyarrow") is None:
-        raise DataError(
-            f"{path}: reading Parquet needs an extra; in a clone: .venv/bin/python -m pip install -e '.[parquet]'"
-        )
+        raise DataError(needs_parquet(path))
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
