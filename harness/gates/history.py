@@ -8,7 +8,7 @@ from statistics import median
 
 from harness.domain.gates import Against, Check, Details, History
 from harness.gates.scene import Scene, better_by, lower_is_better
-from harness.gates.words import difference, figure
+from harness.gates.words import amount, difference, figure
 from harness.protocols import Version
 
 NAME = "history"
@@ -18,7 +18,7 @@ BAD = "bad"
 def judge(plan: History, scene: Scene) -> tuple[Check, ...]:
     """Whether the candidate keeps up; with no earlier version there is nothing to keep up with, and it passes."""
     versions, value = earlier(plan, scene), scene.candidate.metrics.get(plan.metric)
-    asked = f"history: {plan.metric} within {difference(plan.metric, plan.margin).lstrip('+')} of {_standard(plan)}"
+    asked = f"history: {plan.metric} {_asked(plan)} {_standard(plan)}"
     name = f"{NAME}.{plan.metric}"
     if value is None:
         return (Check(name, asked, passed=False, reason=f"{plan.metric} was not measured on the held-out rows"),)
@@ -66,6 +66,11 @@ def _of(figures: list[float], plan: History) -> float:
     if plan.against is Against.MEDIAN:
         return median(figures)
     return min(figures) if lower_is_better(plan.metric) else max(figures)
+
+
+def _asked(plan: History) -> str:
+    worse = "above" if lower_is_better(plan.metric) else "below"
+    return f"no more than {amount(plan.metric, plan.margin)} {worse}" if plan.margin else f"not {worse}"
 
 
 def _standard(plan: History) -> str:

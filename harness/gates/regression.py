@@ -12,8 +12,8 @@ margin allows, it is not, or the rows cannot tell.
 
 from harness.domain.gates import Check, Details, NoRegression, Undecided
 from harness.gates.scene import Scene, better_by, lower_is_better
+from harness.gates.words import amount, figure, span
 from harness.gates.words import difference as points
-from harness.gates.words import figure, span
 from harness.seeds import stream
 from harness.training.paired import PairedDifference, difference, disagreements, mcnemar
 
@@ -96,14 +96,14 @@ def _by_test(plan: NoRegression, scene: Scene) -> tuple[bool | None, tuple[tuple
 
 
 def _asked(plan: NoRegression) -> str:
-    margin = f" by more than {points(plan.metric, plan.margin).lstrip('+')}" if plan.margin else ""
+    margin = f" by more than {amount(plan.metric, plan.margin)}" if plan.margin else ""
     worse = "above" if lower_is_better(plan.metric) else "below"
     return f"no_regression: {plan.metric} not {worse} stable's{margin}, at {plan.level:.4g}"
 
 
 def _bound(plan: NoRegression) -> str:
     sign, op = ("+", "<=") if lower_is_better(plan.metric) else ("-", ">=")
-    return f"{op} stable" + (f" {sign} {points(plan.metric, plan.margin).lstrip('+')}" if plan.margin else "")
+    return f"{op} stable" + (f" {sign} {amount(plan.metric, plan.margin)}" if plan.margin else "")
 
 
 def _reason(

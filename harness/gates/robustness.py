@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.domain.gates import Check, Robustness
 from harness.errors import ArtifactError
 from harness.gates.scene import Scene, better_by
-from harness.gates.words import difference, figure, share
+from harness.gates.words import amount, difference, figure, share
 from harness.seeds import stream
 from harness.training.answered import answered_rows
 from harness.training.weighed import value
@@ -44,8 +44,11 @@ def _check(word: str, plan: Robustness, scene: Scene, clean: float) -> tuple[Che
     if changed is None:
         return ()
     told = _told(word, plan)
-    name, text = f"{NAME}.{word}", f"robustness: {plan.metric} loses at most {_size(plan, plan.drop)} with {told}"
-    bound = f"<= {_size(plan, plan.drop)} lost"
+    name, text = (
+        f"{NAME}.{word}",
+        f"robustness: {plan.metric} loses at most {amount(plan.metric, plan.drop)} with {told}",
+    )
+    bound = f"<= {amount(plan.metric, plan.drop)} lost"
     try:
         answers = answered_rows(scene.candidate, changed, scene.rows.target)
     except ArtifactError as error:
@@ -68,10 +71,6 @@ def _check(word: str, plan: Robustness, scene: Scene, clean: float) -> tuple[Che
             bound=bound,
         ),
     )
-
-
-def _size(plan: Robustness, amount: float) -> str:
-    return difference(plan.metric, amount).lstrip("+")
 
 
 def _told(word: str, plan: Robustness) -> str:

@@ -29,6 +29,16 @@ def difference(metric: str, value: float) -> str:
     return f"{value:+.3g}"
 
 
+def amount(metric: str, value: float) -> str:
+    """A difference that a plan allows.
+
+    >>> amount("accuracy", 0.01), amount("accuracy", 0.025), amount("rmse", 0.5)
+    ('1 point', '2.5 points', '0.5')
+    """
+    text = difference(metric, value).removeprefix("+")
+    return text.removesuffix("s") if text == "1 points" else text
+
+
 def share(value: float) -> str:
     """A share as a percentage.
 

@@ -110,6 +110,7 @@ class _Assembly:
             passed=self._passed(expectations),
             expectations=expectations,
             gates=tuple(seen.gates),
+            gate_details=tuple(seen.gate_details),
             analysis=tuple(seen.looks),
             because=self.because,
             rollouts=tuple(seen.course.passages),

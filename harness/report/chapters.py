@@ -7,6 +7,7 @@ from harness.domain.model import Role
 from harness.domain.rollout import Outcome
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
+from harness.report.gating import gate_chapters
 from harness.report.lifecycle import Answer, Approval, Passage
 from harness.report.loaded import load_tests
 from harness.report.result import Result
@@ -42,7 +43,7 @@ def first(result: Result) -> list[Chapter]:
 
 def then(result: Result) -> list[Chapter]:
     """What else there was: told after its time line."""
-    told = [_checks(result), _classes(result), _undelivered(result)]
+    told = [*gate_chapters(result.gate_details), _checks(result), _classes(result), _undelivered(result)]
     return [chapter for chapter in told if chapter.lines]
 
 

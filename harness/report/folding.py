@@ -10,6 +10,7 @@ from harness.domain.model import Role
 from harness.domain.units import SECOND, WHOLE
 from harness.report.course import Course
 from harness.report.diary import mark, tell
+from harness.report.gating import GateDetail, detail_of
 from harness.report.numbers import figure, kept
 from harness.report.result import Data, Gate, Look, Marker, Model, Moment, Stage
 
@@ -28,6 +29,7 @@ class Folding:
     """Models by revision, each as it came."""
     revisions: dict[Role, str] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
+    gate_details: list[GateDetail] = field(default_factory=list)
     traffic_ns: int | None = None
     """When users' traffic began."""
     weights: Mapping[Role, int] = field(default_factory=dict)
@@ -116,6 +118,10 @@ class Folding:
     def _(self, event: vocabulary.GateChecked) -> None:
         value, stable = figure(event.value), figure(event.stable)
         self.gates.append(Gate(event.name, event.text, event.passed, value, stable, event.bound))
+
+    @_take.register
+    def _(self, event: vocabulary.GateDetails) -> None:
+        self.gate_details.append(detail_of(event))
 
     @_take.register
     def _(self, event: vocabulary.Registered | vocabulary.Resolved) -> None:

@@ -9,6 +9,7 @@ from harness.domain.analysis import Verdict
 from harness.domain.event import ArmTotals
 from harness.domain.model import Role
 from harness.domain.scenario import Scenario
+from harness.report.gating import GateDetail
 from harness.report.lifecycle import Alarm, Approval, Check, LoadTest, Passage, Retraining, Trial, Undelivered
 
 UNFINISHED = "unfinished"
@@ -342,6 +343,9 @@ class Result:
     event_log: str | None
     event_digest: str
     report: str | None
+
+    gate_details: tuple[GateDetail, ...] = ()
+    """What the gates that are no rules rest on."""
 
     @property
     def kind(self) -> str:

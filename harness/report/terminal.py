@@ -116,7 +116,7 @@ def _full(result: Result, width: int, *, verbose: bool) -> Group:
     answers = [column for column in result.predictions.values() if column.most >= DRIFTED]
     if answers:
         blocks.append(_predictions(answers))
-    blocks += [told(chapter, width) for chapter in chapters.then(result)]
+    blocks += [told(chapter, width) for chapter in chapters.then(result) if verbose or not chapter.detail]
     if verbose:
         blocks.append(_diary(result))
     return Group(*blocks)
