@@ -22,7 +22,7 @@ from harness.domain.drift import (
 from harness.drift import advice, classifier, portraits, reconstruction, rules, tables, tally
 from harness.drift.contingency import NONE
 from harness.drift.correction import CORRECTIONS
-from harness.drift.decide import decide
+from harness.drift.decide import decide, decided
 from harness.drift.figures import Figures, NumericFigures
 from harness.drift.rules import DriftRule
 from harness.errors import DataError, InputError
@@ -68,10 +68,11 @@ class DriftOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What was found of whole columns and rules by whoever has read all rows, where the tables are but a sample."""
+class Whole:
+    """What whoever has read all rows found, where the tables are but a sample of them."""
 
-    columns: Sequence[ColumnDrift]
+    figures: Mapping[str, Figures]
+    """Of each column of both."""
     rules: Rules
     reference_rows: int
     current_rows: int
@@ -102,7 +103,7 @@ def detect(
     *,
     notes: Sequence[str] = (),
     names: tuple[str, str] = ("", ""),
-    whole: "Found | None" = None,
+    whole: "Whole | None" = None,
 ) -> DriftReport:
     """Compare current rows with reference rows.
 
@@ -191,15 +192,14 @@ def _part(
     seen: _Columns,
     options: DriftOptions,
     alpha: float,
-    whole: Found | None,
+    whole: Whole | None,
 ) -> Tested:
     stream = seeds.stream(options.seed, f"drift/{detector}")
     compared = before[seen.shared], now[seen.shared]
     match detector:
         case Detector.STATISTICAL:
-            if whole:
-                return Columns(tuple(whole.columns), alpha, options.correction, seen.absent)
-            return columns(*compared, alpha, options.correction, absent=seen.absent)
+            figures = {name: whole.figures[name] for name in seen.shared if name in whole.figures} if whole else None
+            return columns(*compared, alpha, options.correction, seen.absent, figures)
         case Detector.ML_BASED:
             return classifier.compare(*compared, alpha, stream, options.rows_max)
         case Detector.RECONSTRUCTION:
@@ -226,10 +226,27 @@ def _rules(given: Sequence[DriftRule], before: "pd.DataFrame", now: "pd.DataFram
 
 
 def columns(
-    before: "pd.DataFrame", now: "pd.DataFrame", alpha: float, correction: str, absent: tuple[str, ...] = ()
+    before: "pd.DataFrame",
+    now: "pd.DataFrame",
+    alpha: float,
+    correction: str,
+    absent: tuple[str, ...] = (),
+    figures: Mapping[str, Figures] | None = None,
 ) -> Columns:
-    """Each column by its own test, corrected for their number; drifted ones first, the greatest effect first."""
-    decision = decide(_arrays(before), _arrays(now), alpha, correction)
+    """Each column by its own test, corrected for their number; drifted ones first, the greatest effect first.
+
+    Args:
+        before: reference rows, as `harness.drift.tables.prepared` makes them.
+        now: current rows.
+        alpha: the false-alarm rate over all columns.
+        correction: for their number.
+        absent: columns that the current data lack.
+        figures: of all rows, where the tables are samples; None: they are computed of the tables.
+    """
+    if figures is None:
+        decision = decide(_arrays(before), _arrays(now), alpha, correction)
+    else:
+        decision = decided(figures, alpha, correction)
     found = [described(each, before[each.column], now[each.column]) for each in decision.columns]
     return Columns(tuple(sorted(found, key=rank)), alpha, correction, absent)
 
@@ -243,9 +260,9 @@ def rank(column: ColumnDrift) -> tuple[bool, float, str]:
     return not column.drifted, -column.effect, column.name
 
 
-def described(decided: "ColumnDecision", before: "pd.Series[Any]", now: "pd.Series[Any]") -> ColumnDrift:
+def described(decision: "ColumnDecision", before: "pd.Series[Any]", now: "pd.Series[Any]") -> ColumnDrift:
     """What was decided of a column, with what its reader will want to see."""
-    found = decided.figures
+    found = decision.figures
     tests: dict[str, dict[str, float | None]] = {}
     if isinstance(found, NumericFigures):
         tests["ks_test"] = {"statistic": found.ks_statistic, "p_value": found.ks_p_value}
@@ -254,12 +271,12 @@ def described(decided: "ColumnDecision", before: "pd.Series[Any]", now: "pd.Seri
     if found.missing.test != NONE:
         tests["missing_test"] = {"p_value": found.missing.p_value}
     return ColumnDrift(
-        name=decided.column,
+        name=decision.column,
         kind="number" if isinstance(found, NumericFigures) else "category",
-        test=decided.test,
-        p_value=decided.p_value,
-        adjusted_p_value=decided.adjusted_p_value,
-        drifted=decided.drifted,
+        test=decision.test,
+        p_value=decision.p_value,
+        adjusted_p_value=decision.adjusted_p_value,
+        drifted=decision.drifted,
         effect=_effect(found, before, now),
         tests=tests,
         figures={name: getattr(found, name) for name in FIGURES if hasattr(found, name)},

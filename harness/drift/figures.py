@@ -167,8 +167,19 @@ class CategoryReference:
         Raises:
             ValueError: no rows on one side.
         """
-        counts, lacking = counted(values)
-        rows = self.counts.total() + self.missing, len(values)
+        return self.against(*counted(values))
+
+    def against(self, counts: Counter[Any], lacking: int) -> CategoryFigures:
+        """The same of values that were counted already, chunk by chunk, say.
+
+        Args:
+            counts: of each known value.
+            lacking: rows without one.
+
+        Raises:
+            ValueError: no rows on one side.
+        """
+        rows = self.counts.total() + self.missing, counts.total() + lacking
         missing = missing_figures(rows[0], self.missing, rows[1], lacking)
         words, first, second = aligned(self.counts, counts)
         both = bool(self.counts and counts)

@@ -138,8 +138,8 @@ def columns(report: DriftReport, *, every: bool) -> Chapter:
             lines += [_column(each, f" ({detector})") for each in part.columns]
     left = len(report.columns) - len(shown)
     note = (
-        "p is corrected for all columns. Effect: the largest difference of the distribution functions, or of the shares "
-        "of any set of categories. PSI: deciles of the reference. JS: Jensen-Shannon distance, base 2."
+        "p is corrected for all columns. Effect: the largest difference of the distribution functions, or of the "
+        "shares of any set of categories. PSI: deciles of the reference. JS: Jensen-Shannon distance, base 2."
     )
     if left:
         note = f"And {left} more that did not drift. {note}"

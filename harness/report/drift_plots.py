@@ -11,15 +11,17 @@ from harness.report.drift_chapters import NAMES, number, p_text
 
 WIDTH: Final = 320.0
 HEIGHT: Final = 150.0
-LEFT, RIGHT, TOP, BOTTOM = 34.0, 8.0, 8.0, 20.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 8.0, 20.0
 LABELS: Final = 118.0
 """Room for the names of categories."""
-BAR: Final = 7.0
-ROW: Final = 22.0
+BAR: Final = 8.0
+ROW: Final = 25.0
 LONGEST: Final = 18
 """Letters of a category that are shown."""
 TICKS: Final = 4
 MISSING: Final = "missing"
+BETWEEN: Final = " to "
+"""What the label of a bin that holds more than one value has in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,22 @@ def _numbers(name: str, title: str, drifted: bool, summary: str, drawn: Distribu
             said.append(f"V{_short(floor - share / most * (floor - TOP))}H{_short(x(right))}")
         return f"{''.join(said)}V{_short(floor)}"
 
-    ticks = [low + (high - low) * place / (TICKS - 1) for place in range(TICKS)]
-    marks = [Mark(round(x(value), 1), HEIGHT - 5, number(_rounded(value, high - low))) for value in ticks]
+    marks = [Mark(round(x(value), 1), HEIGHT - 5, label) for value, label in _ticks(drawn)]
     marks.append(Mark(LEFT - 4, TOP + 8, words.share(most)))
     area, line = f"{path(drawn.reference)}Z", path(drawn.current)
     return Picture(name, title, drifted, summary, HEIGHT, area=area, line=line, marks=marks)
 
 
-def _rounded(value: float, span: float) -> float:
-    """A value of an axis without digits that its length makes meaningless."""
-    return 0.0 if span and abs(value) < span * 1e-3 else value
+def _ticks(drawn: Distribution) -> list[tuple[float, str]]:
+    """Where the axis is marked: a few of the values where each has a bin, else at equal distances."""
+    bins = len(drawn.edges) - 1
+    low, high = drawn.edges[0], drawn.edges[-1]
+    if not any(BETWEEN in label for label in drawn.labels):
+        apart = -(-bins // (TICKS + 2))
+        middles = [(left + right) / 2 for left, right in pairwise(drawn.edges)]
+        return list(zip(middles, drawn.labels, strict=False))[::apart]
+    values = [low + (high - low) * place / (TICKS - 1) for place in range(TICKS)]
+    return [(value, number(0.0 if abs(value) < (high - low) * 1e-3 else value)) for value in values]
 
 
 def _categories(name: str, title: str, drifted: bool, summary: str, drawn: Distribution) -> Picture:
