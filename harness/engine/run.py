@@ -29,7 +29,7 @@ from harness.domain.model import Revision, Role, TrainedModel
 from harness.domain.rollout import End, Outcome, Routing
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND, WHOLE, duration_text
-from harness.engine import aftercare, settle
+from harness.engine import aftercare, lineage, settle
 from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
@@ -189,6 +189,7 @@ class Lifecycle:
         with anyio.CancelScope(shield=True):
             self.executor.tell(Decided, end.outcome, end.reason, end.because)
             settled = self.settled = await self._settled(end)
+            await lineage.record(self.executor, self.case, self.number, settled)
         return settled
 
     async def _watch(self, care: Aftercare) -> End | None:
@@ -214,6 +215,7 @@ class Lifecycle:
             executor.tell(Decided, Outcome.ROLLED_BACK, f"{alarm.reason} ({alarm.monitor})", alarm.because)
             ended, previous = await aftercare.back(executor, self.case.revisions[Role.CANDIDATE], alarm)
             self.settled = ended
+            await lineage.record(executor, self.case, self.number, ended)
             if previous is None:
                 self.successors.clear()
         return ended
@@ -397,6 +399,7 @@ class Lifecycle:
                 executor.tell(Decided, end.outcome, end.reason, end.because)
                 if executor.live:
                     end = await self._settled(end)
+                await lineage.record(executor, self.case, self.number, end)
             if executor.live:
                 await self._close(now_ns())
             if executor.herald:
