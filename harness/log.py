@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from harness.domain import attempts, evaluation
 from harness.domain import event as vocabulary
 from harness.domain import load_event as load_vocabulary
 from harness.domain import training_event as training_vocabulary
@@ -46,7 +47,8 @@ E = TypeVar("E", bound=Event)
 
 EVENTS: Final[Mapping[str, type[Event]]] = {
     name: kind
-    for name, kind in (*vars(vocabulary).items(), *vars(load_vocabulary).items(), *vars(training_vocabulary).items())
+    for words in (vocabulary, load_vocabulary, training_vocabulary, attempts, evaluation)
+    for name, kind in vars(words).items()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
 STARTS: Final = (RunStarted, LoadStarted, CapacityStarted)

@@ -1,10 +1,11 @@
 """A scenario: a frozen value that holds all a run needs, seed included."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from harness.domain.analysis import Rule
+from harness.domain.attempts import Attempts
 from harness.domain.fault import Fault
 from harness.domain.features import dates_of
 from harness.domain.lifecycle import Aftercare, LoadStagePlan, ScriptedOrder, StagingPlan, Successor
@@ -69,6 +70,8 @@ class Scenario:
     """Stages that other packages bring, run after the evaluation and before the gates."""
     notify: tuple[str, ...] = ()
     """Where people are told of what matters: ``log``, ``memory``, or the URL of a webhook."""
+    attempts: Mapping[str, Attempts] = field(default_factory=dict)
+    """How often a stage before deployment is tried, and how long it may take, by its name; others once."""
 
 
 def dated(scenario: Scenario) -> Scenario:

@@ -9,6 +9,7 @@ import anyio
 
 from harness.analysis.measure import Baselines
 from harness.clock import Phase, instant, is_virtual, now_ns, wall_ns
+from harness.domain.attempts import StageRetried
 from harness.domain.event import (
     LOG_VERSION,
     Decided,
@@ -30,6 +31,7 @@ from harness.domain.rollout import End, Outcome, Routing
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND, WHOLE, duration_text
 from harness.engine import aftercare, lineage, settle
+from harness.engine.attempts import tried
 from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
@@ -37,7 +39,8 @@ from harness.engine.rollout import Rollout
 from harness.engine.stages import gate, register
 from harness.errors import ClockError, HarnessError, InputError, Rejected
 from harness.log import EventLog
-from harness.protocols import Case
+from harness.protocols import Case, Stage
+from harness.seeds import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +310,8 @@ class Lifecycle:
             if stage.name == "validate":
                 continue
             async with self._stage(stage.name):
-                case = await stage.run(case, executor.tell)
-        if scenario.model.gates:
+                case = await self._tried(stage, case)
+        if scenario.model.gates or case.refusals:
             async with self._stage("gate"):
                 gate(executor, case)
         async with self._stage("register"):
@@ -343,8 +346,8 @@ class Lifecycle:
         executor = self.executor
         for stage in executor.parts.stages:
             async with self._stage(stage.name):
-                self.case = await stage.run(self.case, executor.tell)
-        if self.case.scenario.model.gates:
+                self.case = await self._tried(stage, self.case)
+        if self.case.scenario.model.gates or self.case.refusals:
             async with self._stage("gate"):
                 gate(executor, self.case)
         async with self._stage("register"):
@@ -357,8 +360,21 @@ class Lifecycle:
         """A registered candidate that has stood what it must before any of it reaches production."""
         for stage in self.executor.parts.staging:
             async with self._stage(stage.name):
-                case = await stage.run(case, self.executor.tell)
+                case = await self._tried(stage, case)
         return case
+
+    async def _tried(self, stage: Stage, case: Case) -> Case:
+        """What a stage finds, as often as it may be tried and in the time that it may take."""
+        executor = self.executor
+        attempts = executor.scenario.attempts.get(stage.name)
+        if attempts is None:
+            return await stage.run(case, executor.tell)
+
+        def again(number: int, error: Exception, waits_ns: int) -> None:
+            executor.tell(StageRetried, stage.name, number, attempts.retries + 1, str(error), waits_ns)
+
+        draws = stream(executor.scenario.seed, f"attempts/{stage.name}")
+        return await tried(f"stage {stage.name}", lambda: stage.run(case, executor.tell), attempts, draws, again=again)
 
     async def _deploy(self) -> None:
         executor = self.executor

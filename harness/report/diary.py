@@ -7,6 +7,7 @@ from typing import Final
 
 from harness.domain import event as vocabulary
 from harness.domain.analysis import Verdict
+from harness.domain.attempts import StageRetried
 from harness.domain.event import Event
 from harness.domain.model import Role
 from harness.domain.rollout import Finding, Outcome
@@ -111,6 +112,12 @@ def _(event: vocabulary.StageStarted) -> str:
 def _(event: vocabulary.StageFinished) -> str:
     detail = f": {event.detail}" if event.detail else ""
     return f"stage {event.stage} ends, {event.status.replace('_', ' ')}{detail}"
+
+
+@tell.register
+def _(event: StageRetried) -> str:
+    told = f"stage {event.stage} failed, attempt {event.attempt} of {event.of}: {event.reason}"
+    return f"{told}; tried again in {duration_text(event.waits_ns)}"
 
 
 def _noted(notes: tuple[str, ...]) -> str:

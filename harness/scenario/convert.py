@@ -31,7 +31,6 @@ from harness.domain.model import (
     PredictionsPlan,
     RegisteredPlan,
     Role,
-    TrainPlan,
     UriPlan,
 )
 from harness.domain.rollout import Order
@@ -62,6 +61,7 @@ from harness.scenario.lifecycle import StagingInput, SuccessorInput
 from harness.scenario.loadstages import load_of
 from harness.scenario.models import DataInput, ModelInput, SourceInput
 from harness.scenario.policies import aftercare_of, rollout_of
+from harness.scenario.training import groups_of, training_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,13 @@ def _source(source: SourceInput, features: FeatureSet | None) -> ModelSource:
     if source.predictions is not None:
         key, column = given(source.key), given(source.column)
         return PredictionsPlan(source.predictions, key, column, source.score, source.duration)
-    return TrainPlan(given(source.algorithm), source.params or {}, source.duration, source.features or features)
+    return training_of(source, source.features or features)
 
 
 def _keys(model: ModelInput) -> tuple[str, ...]:
-    return tuple(sorted({source.key for source in (model.stable, model.candidate) if source.key is not None}))
+    sources = (model.stable, model.candidate)
+    keys = {source.key for source in sources if source.key is not None}
+    return tuple(sorted(keys.union(*(groups_of(source) for source in sources))))
 
 
 def _data(data: DataInput, labels: LabelsInput | None, keys: tuple[str, ...]) -> DataPlan:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from harness.backends.uri import FORGETFUL, split
+from harness.scenario.attempts import AttemptsInput, Stage
 from harness.scenario.context import Context
 from harness.scenario.environment import FaultInput, LabelsInput, ServiceInput, TrafficInput
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
@@ -84,6 +85,11 @@ class Document(Input):
     )
     notify: list[Channel] = Field(
         [], description="Where people are told: log, memory, or the URL of a webhook.", examples=[["log"]]
+    )
+    attempts: dict[Stage, AttemptsInput] = Field(
+        {},
+        description="How often stages before deployment are tried where a backend fails, and how long they may take.",
+        examples=[{"train": {"timeout": "30m", "retries": 2, "backoff": "10s"}}],
     )
     inject: list[FaultInput] = Field([], description="What goes wrong, and when, counted from the start of traffic.")
     expect: Annotated[list[Expectation], AfterValidator(no_repeats)] = Field(

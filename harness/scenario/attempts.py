@@ -1,0 +1,43 @@
+"""The scenario file: how often a stage before deployment is tried, and how long it may take."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema
+
+from harness.analysis.vocabulary import suggestion
+from harness.domain.attempts import Attempts
+from harness.scenario.inputs import Input, WrongValueError
+from harness.scenario.quantities import Count, Duration, LongDuration, context_in, written
+
+OWN: Final = ("validate", "train", "evaluate", "examine", "staging", "load")
+"""Stages that may be tried again: what they do twice does no harm."""
+
+
+def _stage(value: Any, info: ValidationInfo) -> str:
+    words = (*OWN, *context_in(info).catalog.stages)
+    if not isinstance(value, str) or value not in words:
+        raise WrongValueError(suggestion(written(value), words, "stages that may be tried again"))
+    return value
+
+
+Stage = Annotated[str, PlainValidator(_stage), WithJsonSchema({"type": "string"})]
+
+
+class AttemptsInput(Input):
+    """How often a stage is tried where a backend fails it, and how long it may take."""
+
+    timeout: LongDuration | None = Field(
+        None, description="How long each attempt may take; then the run ends.", examples=["30m"]
+    )
+    retries: Count = Field(0, description="Attempts after the first, where a backend has failed.", examples=[2])
+    backoff: Duration = Field(
+        "10s",
+        validate_default=True,
+        description="Before the second attempt; twice as long before each that follows, at most 5m.",
+    )
+
+
+def attempts_of(given: Mapping[str, AttemptsInput]) -> dict[str, Attempts]:
+    """What a section says of each stage."""
+    return {name: Attempts(each.timeout, each.retries, each.backoff) for name, each in given.items()}
