@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.app.attempts import experiments_of, search_of
 from harness.app.installed import lacking, planned
 from harness.app.loadtold import asked, is_live
 from harness.app.lookup import Lookup
@@ -13,7 +14,16 @@ from harness.app.scenarios import timeline
 from harness.backends.uri import FORGETFUL
 from harness.domain.fault import Fault, LabelDrift, Missing, Scale, Shift, Swap
 from harness.domain.load import OpenLoop
-from harness.domain.model import ARMS, ArtifactPlan, PredictionsPlan, RegisteredPlan, Role, TrainPlan, UriPlan
+from harness.domain.model import (
+    ARMS,
+    ArtifactPlan,
+    ExperimentsPlan,
+    PredictionsPlan,
+    RegisteredPlan,
+    Role,
+    TrainPlan,
+    UriPlan,
+)
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Trace
 from harness.domain.units import duration_text
@@ -98,6 +108,7 @@ def check_references(scenario: Scenario) -> Findings:
         found += _stored(later, Role.CANDIDATE, lookup, held, told, *key)
     found += _retraining(scenario, training, told)
     found += _load(scenario, told)
+    found += _gates(scenario, held, told)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
     notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
@@ -180,6 +191,18 @@ def _load(scenario: Scenario, told: _Told) -> Iterator[str]:
     yield f"a load test {asked(scenario, plan)}"
 
 
+def _gates(scenario: Scenario, held: "Rows | None", told: _Told) -> Iterator[str]:
+    """Gates that are no rules, each at the scenario's gates."""
+    from harness.app import gatechecks
+
+    for plan in scenario.model.checks:
+        with told.at("model", "gates"):
+            gatechecks.wrong(plan, scenario, held)
+    told.notes += gatechecks.notes(scenario)
+    if scenario.model.checks:
+        yield f"{len(scenario.model.gates) + len(scenario.model.checks)} gates"
+
+
 def _retraining(scenario: Scenario, training: "Rows | None", told: _Told) -> Iterator[str]:
     plan = scenario.aftercare.retrain if scenario.aftercare else None
     if plan is None or training is None or not isinstance(plan.source, TrainPlan):
@@ -201,7 +224,9 @@ def _model(
                 from harness.training.fit import try_out
 
                 try_out(plan.algorithm, plan.params, training, plan.features)
-                yield f"{role} can be trained: {plan.algorithm}{_given(plan.params)}"
+                yield f"{role} can be trained: {plan.algorithm}{_given(plan.params)}{search_of(plan, training)}"
+            case ExperimentsPlan() if training:
+                yield f"{role} can be the best of {experiments_of(plan, training)}"
             case ArtifactPlan():
                 from harness.training import artifact
                 from harness.training.brought import brought, check_fits

@@ -10,6 +10,7 @@ import click
 
 COMMANDS: Final = {
     "capacity": ("capacity", "The highest rate at which a live endpoint holds its SLOs."),
+    "card": ("card", "Write a first model card of a scenario's candidate."),
     "check": ("check", "Validate scenarios, and what they refer to, without running them."),
     "compare": ("compare", "Hold two runs against each other; of load tests, is the second worse?"),
     "completion": ("completion", "A script that lets your shell complete commands, files and runs."),

@@ -60,7 +60,7 @@ class Card:
     """Text by heading, in small letters; what lies under a heading of a lower level belongs to the one above it too."""
 
 
-def judge(plan: ModelCard, scene: Scene) -> tuple[Check, ...]:
+def judge(plan: ModelCard, scene: Scene | None = None) -> tuple[Check, ...]:
     """Whether the card is there and complete."""
     del scene
     path = Path(plan.path)
