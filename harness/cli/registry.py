@@ -1,33 +1,33 @@
 """``harness registry``: the model registry, looked at and changed by hand."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import options
+from harness.cli import options, registry_upkeep
+from harness.cli.registry_asked import asked, where
 from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.app.registry import Moved
 
-where = click.option(
-    "--registry", "uri", metavar="URI", help="The model registry: mlflow+sqlite:///PATH or mlflow+http://HOST[:PORT]."
-)
-
 
 @click.group(
     epilog="""\b
 Examples:
-  harness registry list --registry mlflow+sqlite:///registry.db
+  harness registry list --registry sqlite:///registry.db
   harness registry rollback churn-prediction --registry mlflow+http://localhost:5000"""
 )
 def registry() -> None:
-    """The model registry: list models and versions, show one, promote one, go back.
+    """The model registry: list models and versions, show one, promote one, go back; trace and verify them.
 
     The registry is named by --registry, or once and for all in harness.toml.
     """
+
+
+for command in (registry_upkeep.gc, registry_upkeep.keygen, registry_upkeep.lineage, registry_upkeep.verify):
+    registry.add_command(command)
 
 
 @registry.command(
@@ -47,7 +47,7 @@ def list_models(name: str | None, uri: str | None, json_file: str | None, no_col
     from harness.report import models
 
     report_json.check(json_file)
-    found = _asked(uri, lambda at: act.listed(at, name))
+    found = asked(uri, lambda at: act.listed(at, name))
     if json_file != "-":
         models.show_models(found, color=not no_color)
     if json_file:
@@ -72,7 +72,7 @@ def show(model: str, uri: str | None, json_file: str | None, no_color: bool) -> 
 
     report_json.check(json_file)
     wanted = act.named(model)
-    found = _asked(uri, lambda at: act.shown(at, wanted))
+    found = asked(uri, lambda at: act.shown(at, wanted))
     if json_file != "-":
         models.show_version(found, color=not no_color)
     if json_file:
@@ -126,7 +126,7 @@ def _tell(uri: str | None, json_file: str | None, work: "Callable[[Any], Awaitab
     from harness.report import models
 
     report_json.check(json_file)
-    moved = _asked(uri, work)
+    moved = asked(uri, work)
     if moved.refused:
         click.echo(moved.refused, err=True)
     elif json_file != "-":
@@ -141,25 +141,3 @@ def _tell(uri: str | None, json_file: str | None, work: "Callable[[Any], Awaitab
         told = {"name": moved.name, "changed": moved.changed, **versions, "refused": moved.refused or None}
         report_json.write({"version": 1, **told}, json_file)
     return 1 if moved.refused else 0
-
-
-def _asked(uri: str | None, work: Callable[[Any], Awaitable[Any]]) -> Any:
-    """What a registry answers."""
-    from harness.app import registry as act
-    from harness.clock import run_real
-
-    place = options.backends(uri, None).registry if uri else None
-    opened = act.opened(place)
-    with _names_what_is_not_there():
-        return run_real(work, opened)
-
-
-@contextmanager
-def _names_what_is_not_there() -> Iterator[None]:
-    """What the command line names and the registry does not hold is wrong input, and no failure of the registry."""
-    from harness.errors import NotRegistered
-
-    try:
-        yield
-    except NotRegistered as error:
-        raise InputError(str(error)) from None
