@@ -14,7 +14,6 @@ import numpy as np
 
 from harness import seeds
 from harness.domain.drift import DriftReport
-from harness.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from harness.drift.sketch import Sketch
     from harness.drift.tally import Tally
 
-PIECE: Final = 100_000
-"""Rows that are read at once."""
 SAMPLE: Final = 50_000
 """Rows that are kept of each file."""
 MOST_CATEGORIES: Final = 100_000
@@ -54,11 +51,12 @@ def compare(wanted: "Wanted", options: "DriftOptions") -> DriftReport:
     """
     from harness.app.drift import answered, pair
     from harness.data.schema import read_schema
+    from harness.data.source import file_source
     from harness.data.table import infer
     from harness.drift.detect import Whole, check_rules, detect
     from harness.drift.tally import judged
 
-    first = next(pieces(wanted.reference))
+    first = next(file_source(wanted.reference).chunks())
     schema = read_schema(wanted.schema) if wanted.schema else infer(first)
     known = pair(first, first, schema, inferred=not wanted.schema)
     options = replace(options, ignore=(*options.ignore, *known.names), target=options.target or known.target)
@@ -101,43 +99,6 @@ def _notes(before: "_Side", now: "_Side") -> Iterator[str]:
         yield f"{name}: {count:,} values are no numbers: counted as missing"
 
 
-def pieces(path: str, rows: int = PIECE) -> "Iterator[pd.DataFrame]":
-    """A file as tables of so many rows; a CSV's values are the texts it holds.
-
-    Raises:
-        DataError: it cannot be read, or has no rows.
-    """
-    found = False
-    try:
-        for piece in _parquet(path, rows) if Path(path).suffix.lower() in (".parquet", ".pq") else _csv(path, rows):
-            if len(piece):
-                found = True
-                yield piece
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file") from error
-    except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's own errors are ValueErrors
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not found:
-        raise DataError(f"{path}: there is no row below the header")
-
-
-def _csv(path: str, rows: int) -> "Iterator[pd.DataFrame]":
-    import pandas as pd
-
-    with pd.read_csv(
-        path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, chunksize=rows
-    ) as read:
-        yield from read
-
-
-def _parquet(path: str, rows: int) -> "Iterator[pd.DataFrame]":
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(rows):
-            yield batch.to_pandas()
-
-
 @dataclass(slots=True)
 class _Side:
     """What is kept of one file; memory grows with its columns, not with its rows."""
@@ -158,12 +119,13 @@ class _Side:
         cls, path: str, schema: "Schema", rules: "Sequence[DriftRule]", stream: seeds.Stream, apart: set[str | None]
     ) -> "_Side":
         """Read a whole file; columns that are kept apart are in the sample alone."""
+        from harness.data.source import file_source
         from harness.data.table import typed
         from harness.drift.tally import tallies
 
         side = cls(tallies(rules), stream)
         drawn = stream.child("sample").generator()
-        for piece in pieces(path):
+        for piece in file_source(path).chunks():
             frame, unread = typed(piece.reset_index(drop=True), schema)
             side.unread.update({name: int(bad.sum()) for name, bad in unread.items()})
             side.take(frame, apart)

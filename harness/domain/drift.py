@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 REPORT_VERSION: Final = 1
 THRESHOLD: Final = 0.1
@@ -290,7 +290,21 @@ class DriftReport:
         return kept
 
 
-def score_of(parts: Iterable[Tested]) -> float:
+class Judged(Protocol):
+    """Anything that decided, and has a size."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether there was drift."""
+        ...
+
+    @property
+    def effect(self) -> float:
+        """Its size, in 0..1."""
+        ...
+
+
+def score_of(parts: Iterable[Judged]) -> float:
     """A drift's size in 0..1, the greatest of the parts' effects e, on the right side of the threshold 0.1.
 
     Where drift was detected, e is the greatest among the parts that detected it, and the score ``0.1 + 0.9 e`` (e at

@@ -32,12 +32,11 @@ def prepared(reference: "pd.DataFrame", current: "pd.DataFrame") -> tuple["pd.Da
         twice = [str(each) for each in frame.columns[frame.columns.duplicated()]]
         if twice:
             raise DataError(f"the {name} data have a column twice: {', '.join(twice)}")
-    kinds = {name: _is_number(reference[name]) for name in reference.columns}
+    kinds = {name: is_number(reference[name]) for name in reference.columns}
     made = []
     for frame in (reference, current):
         columns: dict[str, Any] = {
-            str(name): _numbers(frame[name]) if kinds.get(name, _is_number(frame[name])) else _texts(frame[name])
-            for name in frame.columns
+            str(name): column(frame[name], number=kinds.get(name, is_number(frame[name]))) for name in frame.columns
         }
         made.append(pd.DataFrame({name: pd.Series(each, dtype=_kind(each)) for name, each in columns.items()}))
     return made[0], made[1]
@@ -48,7 +47,13 @@ def _kind(values: Any) -> Any:
     return np.float64 if values.dtype.kind == "f" else object
 
 
-def _is_number(values: "pd.Series[Any]") -> bool:
+def column(values: "pd.Series[Any]", *, number: bool) -> Any:
+    """A column as figures take it: float64, or text as objects; NaN where a value is missing."""
+    return _numbers(values) if number else _texts(values)
+
+
+def is_number(values: "pd.Series[Any]") -> bool:
+    """Whether a column holds numbers, dates or spans of time."""
     import pandas as pd
 
     kinds = pd.api.types
