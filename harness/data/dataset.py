@@ -9,14 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.check import check
+from harness.data.chunk import Chunk
 from harness.data.digest import table_digest
 from harness.data.known import known_of
-from harness.data.schema import ColumnRole, Schema, read_schema
+from harness.data.rule import Check, Rule
+from harness.data.rulefile import read_rules
+from harness.data.schema import Column, ColumnRole, Schema, read_schema
 from harness.data.split import Rows, split, split_in_order, target_of
 from harness.data.table import infer, missing_counts, read_table, typed
+from harness.data.validate import overlapping, quality_failures
 from harness.data.unix_time import in_seconds
 from harness.domain.model import DataPlan
-from harness.domain.quality import Failure
+from harness.domain.quality import Failure, Severity
 from harness.errors import DataError
 from harness.seeds import stream
 
@@ -31,8 +35,12 @@ class Dataset:
     schema: Schema
     digest: str
     failures: tuple[Failure, ...]
+    """What refuses the data."""
     notes: tuple[str, ...]
     """What a reader should know and no check forbids: what was left out of the features, and why."""
+    quality: tuple[Failure, ...] = ()
+    """What rules of quality found, and relations that only warn; what is critical of it stands in ``failures`` too."""
+    rules: tuple[Rule, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -42,7 +50,7 @@ class Dataset:
             for name in self.frame.columns
             if name not in {self.plan.target, self._proxy}
             and name in self.schema.columns
-            and (self.schema.columns[name].role is ColumnRole.FEATURE or name in dict(self.plan.dates))
+            and (_learned(self.schema.columns[name]) or name in dict(self.plan.dates))
         )
 
     @property
@@ -62,6 +70,13 @@ class Dataset:
     def missing(self) -> dict[str, int]:
         """Missing values by column; only columns that have some."""
         return dict(missing_counts(self.frame))
+
+    def shared(self, training: Rows, held: Rows) -> tuple[Failure, ...]:
+        """Held-out rows that stand among the training rows too, where a rule of quality asks for it."""
+        if not any(rule.check is Check.OVERLAP for rule in self.rules):
+            return ()
+        places = (rows.rows.index.to_numpy(dtype=np.int64) for rows in (training, held))
+        return tuple(overlapping(self.frame, *places, self.schema, self.rules))
 
     def split(self, seed: int) -> tuple[Rows, Rows]:
         """Training rows and held-out rows.
@@ -103,14 +118,31 @@ def load(plan: DataPlan) -> Dataset:
             raise DataError(f"{plan.schema}: the target is {targets[0]}, but model.data.target is {plan.target}")
     frame, unread = typed(raw, schema)
     failures = check(frame, schema, raw, unread) if plan.schema else []
-    return Dataset(plan, frame, schema, table_digest(frame), tuple(failures), _notes(plan, schema))
+    rules = (*schema.quality, *(read_rules(plan.quality, list(schema.columns)) if plan.quality else ()))
+    quality = [each for each in failures if each.severity is Severity.WARNING]
+    if rules:
+        chunk = Chunk(frame, raw, unread, np.arange(1, len(frame) + 1, dtype=np.int64))
+        quality += quality_failures(chunk, schema, rules, plan.target)
+    critical = [each for each in quality if each.severity is Severity.CRITICAL]
+    failures = [each for each in failures if each.severity is Severity.CRITICAL] + critical
+    digest, notes = table_digest(frame), _notes(plan, schema)
+    return Dataset(plan, frame, schema, digest, tuple(failures), notes, tuple(quality), rules)
+
+
+def _learned(column: Column) -> bool:
+    return column.role is ColumnRole.FEATURE and column.type.learned
 
 
 def _notes(plan: DataPlan, schema: Schema) -> tuple[str, ...]:
     known = plan.known
     told = (f"{known.column} is known only after the answer, and is no feature",) if known and not known.file else ()
     if plan.schema:
-        return told
+        dates = dict(plan.dates)
+        features = (name for name in schema.of(ColumnRole.FEATURE) if name not in dates)
+        unlearned = (name for name in features if not schema.columns[name].type.learned)
+        return told + tuple(
+            f"{name} holds {schema.columns[name].type}s, and is no feature as it is" for name in unlearned
+        )
     keys = [name for name in schema.of(ColumnRole.KEY) if name != plan.target]
     return told + tuple(
         f"{name} names the rows (all its values differ) and is no feature; a schema can say otherwise" for name in keys

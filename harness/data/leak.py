@@ -25,6 +25,8 @@ MOST_CLASSES: Final = 20
 LEAST_INFORMATION: Final = 0.5
 LEAST_RANK: Final = 0.95
 FEWEST_ROWS: Final = 30
+SCREENED: Final = 1_000
+"""Rows that a column is tried on first; what it was fitted on, a tree knows at least as well as any other rows."""
 
 
 class Sample:
@@ -109,16 +111,18 @@ class _Classes:
         pairs = len(np.unique(np.stack([there, self.codes]), axis=1).T)
         if (there >= 0).all() and pairs == len(words) == len(self.labels):
             return f"is a copy of the target {self.name}"
-        every = np.arange(len(self.codes))
-        if self._auc(values, every, every)[0] < bound:  # what it was fitted on it knows at least as well
+        some = np.arange(min(SCREENED, len(self.codes)))
+        if self._judged(values, some, some)[0] < bound:
             return ""
-        scores = [self._auc(values, *fold) for fold in _folds(len(self.codes))]
+        scores = [self._judged(values, *fold) for fold in _folds(len(self.codes))]
         auc, information = (float(np.mean(each)) for each in zip(*scores, strict=True))
         if auc < bound or information < LEAST_INFORMATION:
             return ""
         return f"alone predicts the target {self.name} almost perfectly (AUC {auc:.3f}, cross-validated)"
 
-    def _auc(self, values: "pd.Series[Any]", fitted: NDArray[np.intp], judged: NDArray[np.intp]) -> tuple[float, float]:
+    def _judged(
+        self, values: "pd.Series[Any]", fitted: NDArray[np.intp], judged: NDArray[np.intp]
+    ) -> tuple[float, float]:
         """AUC of a tree on the judged rows (of several classes: mean, one against the rest), and its information."""
         from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
         from sklearn.tree import DecisionTreeClassifier
@@ -128,9 +132,11 @@ class _Classes:
         tree.fit(numbers[fitted], self.codes[fitted])
         truth = self.codes[judged]
         if len(tree.classes_) < len(self.labels) or len(np.unique(truth)) < len(self.labels):
-            return 0.0, 0.0
+            return (1.0, 0.0) if fitted is judged else (0.0, 0.0)
         chances = tree.predict_proba(numbers[judged])
         auc = roc_auc_score(truth, chances[:, 1] if len(self.labels) == 2 else chances, multi_class="ovr")
+        if fitted is judged:
+            return float(auc), 0.0
         answers = chances.argmax(axis=1)
         return float(auc), float(normalized_mutual_info_score(truth, answers, average_method="max"))
 
@@ -145,8 +151,8 @@ class _Regression:
         numeric = pd.api.types.is_numeric_dtype(values)
         if numeric and np.array_equal(values.to_numpy(dtype=np.float64), self.values):
             return f"is a copy of the target {self.name}"
-        every = np.arange(len(self.values))
-        if self._r2(values, every, every)[0] < bound:
+        some = np.arange(min(SCREENED, len(self.values)))
+        if self._r2(values, some, some)[0] < bound:
             return ""
         scores = [self._r2(values, *fold) for fold in _folds(len(self.values))]
         r2, rank = (float(np.mean(each)) for each in zip(*scores, strict=True))
@@ -163,7 +169,7 @@ class _Regression:
         tree = DecisionTreeRegressor(max_leaf_nodes=8 * LEAVES, min_samples_leaf=3, random_state=0)
         answers = tree.fit(numbers[fitted], self.values[fitted]).predict(numbers[judged])
         if np.ptp(answers) == 0:
-            return 0.0, 0.0
+            return (1.0, 0.0) if fitted is judged else (0.0, 0.0)
         return float(r2_score(self.values[judged], answers)), float(spearmanr(self.values[judged], answers).statistic)
 
 

@@ -1,8 +1,12 @@
 """The stage ``validate``: nothing is trained on data that breaks its schema."""
 
+from collections.abc import Sequence
+
 from harness.data import dataset
+from harness.domain.data_event import DataQualityChecked
 from harness.domain.event import DataChecked
 from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
+from harness.domain.quality import Failure, Severity
 from harness.drift import inject
 from harness.errors import DataError, InputError, Rejected
 from harness.protocols import Case, Population, Tell
@@ -46,15 +50,19 @@ class Validate:
             test_rows=len(held.rows) if held else 0,
             notes=data.notes,
         )
-        if not training or not held:
-            raise Rejected(_reason(data))
+        shared = data.shared(training, held) if training and held else ()
+        if data.quality or shared:
+            tell(DataQualityChecked, source=dataset.file_name(plan.source), found=(*data.quality, *shared))
+        refused = [*data.failures, *(each for each in shared if each.severity is Severity.CRITICAL)]
+        if refused or not training or not held:
+            raise Rejected(_reason(data, refused))
         _check_drifts(case, held)
         return case.having(training=training, population=held, data_digest=data.digest)
 
 
-def _reason(data: dataset.Dataset) -> str:
-    count = len(data.failures)
-    told = "; ".join(str(failure) for failure in data.failures[:FAILURES_IN_REASON])
+def _reason(data: dataset.Dataset, refused: Sequence[Failure]) -> str:
+    count = len(refused)
+    told = "; ".join(str(failure) for failure in refused[:FAILURES_IN_REASON])
     more = f"; and {count - FAILURES_IN_REASON} more" if count > FAILURES_IN_REASON else ""
     against = dataset.file_name(data.schema.file) or "its inferred schema"
     return f"{dataset.file_name(data.plan.source)} breaks {against} in {count} way{'s' * (count > 1)}: {told}{more}"

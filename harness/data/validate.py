@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.data.check import SchemaCheck
 from harness.data.chunk import Chunk, rows_of, told, unseen
@@ -109,24 +110,29 @@ def quality_failures(chunk: Chunk, schema: Schema, rules: Sequence[Rule], target
     return told(found, rows_of(chunk, unseen(found)))
 
 
-def overlapping(training: pd.DataFrame, held_out: pd.DataFrame, schema: Schema, rules: Sequence[Rule]) -> list[Failure]:
-    """Which held-out rows stand among the training rows too, by the rules that ask for it; rows are those held out."""
+def overlapping(
+    frame: pd.DataFrame,
+    training: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+    schema: Schema,
+    rules: Sequence[Rule],
+) -> list[Failure]:
+    """Which held-out rows stand among the training rows too, by the rules that ask for it; both by place, from 0."""
     found: list[Failure] = []
     for rule in rules:
         if rule.check is Check.OVERLAP:
             check = at_work(rule, Subject(schema))
-            check.learn(_ready(training, training=True))
-            chunk = _ready(held_out)
+            check.learn(_part(frame, training, -1))
+            chunk = _part(frame, held_out, 1)
             check.see(chunk)
             failures = list(check.failures(len(held_out)))
             found += told(failures, rows_of(chunk, unseen(failures)))
     return found
 
 
-def _ready(frame: pd.DataFrame, *, training: bool = False) -> Chunk:
-    frame = frame.reset_index(drop=True)
-    numbers = np.arange(1, len(frame) + 1, dtype=np.int64)
-    return Chunk(frame, frame, {}, -numbers if training else numbers)
+def _part(frame: pd.DataFrame, places: NDArray[np.int64], sign: int) -> Chunk:
+    part = frame.iloc[places].reset_index(drop=True)
+    return Chunk(part, part, {}, sign * (places + 1))
 
 
 def _target(held: Held, schema: Schema, source: Source) -> str:

@@ -211,6 +211,8 @@ class DataPlan:
     """The rows are in order of time: the last are held out, and users' requests walk through them for so long."""
     keys: tuple[str, ...] = ()
     """The columns by which files of predictions find the rows."""
+    quality: str | None = None
+    """Resolved path of a file with rules of quality, beside those of the schema."""
     dates: tuple[tuple[str, str | None], ...] = ()
     """Columns that feature sets take for dates, and how the file writes them (None: ISO 8601); models are given Unix
     time in seconds."""
@@ -229,6 +231,8 @@ class ModelPlan:
     """The user has said that models may be pickles, which run what they hold when they are loaded."""
     checks: tuple[GatePlan, ...] = ()
     """Gates that are no rules; judged before these, and told together."""
+    evaluation: EvaluationPlan | None = None
+    """What the candidate is asked beyond its figures on all held-out rows; None: nothing."""
 
     def of(self, role: Role) -> ModelSource:
         """The source of the model in that role."""

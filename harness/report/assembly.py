@@ -111,6 +111,7 @@ class _Assembly:
             expectations=expectations,
             gates=tuple(seen.gates),
             gate_details=tuple(seen.gate_details),
+            data_quality=tuple(seen.data_quality),
             analysis=tuple(seen.looks),
             because=self.because,
             rollouts=tuple(seen.course.passages),

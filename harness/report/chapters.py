@@ -7,6 +7,7 @@ from harness.domain.model import Role
 from harness.domain.rollout import Outcome
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
+from harness.report.data_quality import quality_chapter
 from harness.report.gating import gate_chapters
 from harness.report.lifecycle import Answer, Approval, Passage
 from harness.report.loaded import load_tests
@@ -30,6 +31,7 @@ ANSWERS: Final = {
 def first(result: Result) -> list[Chapter]:
     """What decided the run, or came of it: told before its time line."""
     told = [
+        quality_chapter(result.data_quality),
         _rollouts(result),
         _alarms(result),
         _retrainings(result),

@@ -8,6 +8,7 @@ from typing import Final
 from harness.domain import event as vocabulary
 from harness.domain.analysis import Verdict
 from harness.domain.attempts import StageRetried
+from harness.domain.data_event import DataQualityChecked
 from harness.domain.event import Event
 from harness.domain.model import Role
 from harness.domain.rollout import Finding, Outcome
@@ -136,6 +137,11 @@ def _(event: vocabulary.DataChecked) -> str:
 def _(event: vocabulary.FeaturesBuilt) -> str:
     made = f"{words.plural(len(event.columns_in), 'column')} to {words.plural(len(event.columns_out), 'feature')}"
     return f"{event.role.value} sees the feature set {event.name}: {made}, fitted to {event.rows:,} rows"
+
+
+@tell.register
+def _(event: DataQualityChecked) -> str:
+    return f"quality of {event.source}: " + "; ".join(f"{each} ({each.severity.value})" for each in event.found)
 
 
 @tell.register

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 from harness.domain import event as vocabulary
+from harness.domain.data_event import DataQualityChecked
 from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
+from harness.domain.quality import Failure
 from harness.domain.units import SECOND, WHOLE
 from harness.report.course import Course
 from harness.report.diary import mark, tell
@@ -30,6 +32,7 @@ class Folding:
     revisions: dict[Role, str] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
     gate_details: list[GateDetail] = field(default_factory=list)
+    data_quality: list[Failure] = field(default_factory=list)
     traffic_ns: int | None = None
     """When users' traffic began."""
     weights: Mapping[Role, int] = field(default_factory=dict)
@@ -103,6 +106,10 @@ class Folding:
     def _(self, event: vocabulary.DataChecked) -> None:
         rows = (event.rows, event.columns, event.train_rows, event.test_rows)
         self.data = Data(event.source, *rows, missing=dict(event.missing), failures=tuple(event.failures))
+
+    @_take.register
+    def _(self, event: DataQualityChecked) -> None:
+        self.data_quality += event.found
 
     @_take.register
     def _(self, event: vocabulary.ModelReady) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from harness.domain.analysis import Verdict
 from harness.domain.event import ArmTotals
 from harness.domain.model import Role
+from harness.domain.quality import Failure
 from harness.domain.scenario import Scenario
 from harness.report.gating import GateDetail
 from harness.report.lifecycle import Alarm, Approval, Check, LoadTest, Passage, Retraining, Trial, Undelivered
@@ -346,6 +347,8 @@ class Result:
 
     gate_details: tuple[GateDetail, ...] = ()
     """What the gates that are no rules rest on."""
+    data_quality: tuple[Failure, ...] = ()
+    """What rules of quality found in the data."""
 
     @property
     def kind(self) -> str:

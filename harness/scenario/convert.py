@@ -53,6 +53,7 @@ from harness.scenario.environment import (
     TraceInput,
     TrafficInput,
 )
+from harness.scenario.evaluations import plan_of
 from harness.scenario.files import PICKLES
 from harness.scenario.gateplans import plans_of
 from harness.scenario.gating import rules_of
@@ -128,6 +129,7 @@ def _model(model: ModelInput, labels: LabelsInput | None, *, trust_pickle: bool)
         gates=rules_of(model.gates),
         trust_pickle=trust_pickle,
         checks=plans_of(model.gates),
+        evaluation=plan_of(model.evaluation),
     )
 
 
@@ -156,7 +158,8 @@ def _data(data: DataInput, labels: LabelsInput | None, keys: tuple[str, ...]) ->
     if labels and (labels.file or labels.column not in {None, data.target}):
         positive = (labels.positive or data.positive) if data.positive else None
         known = KnownPlan(labels.column or data.target, positive, labels.file, labels.key)
-    return DataPlan(data.source, data.target, data.positive, data.schema_file, data.test_share, known, data.walk, keys)
+    file, quality = data.schema_file, data.quality
+    return DataPlan(data.source, data.target, data.positive, file, data.test_share, known, data.walk, keys, quality)
 
 
 # --- servers and traffic ----------------------------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from harness.domain.model import Task
 from harness.scenario.context import Context
 from harness.scenario.features import Features
 from harness.scenario.files import header
-from harness.scenario.gating import AnyGate
+from harness.scenario.evaluations import EvaluationInput, of_recordings
+from harness.scenario.gating import AnyGate, QualityMetric
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
 from harness.scenario.quantities import Duration, InnerShare, LongDuration
+from harness.scenario.training import CrossValidation, Experiments, TuneInput, of_training
 from harness.scenario.words import (
     Algorithm,
     Brought,
@@ -41,6 +43,11 @@ class DataInput(Input):
         description="File with the schema that the data must meet.",
         examples=["data/telco_schema.yaml"],
     )
+    quality: SchemaFile | None = Field(
+        None,
+        description="File with rules of quality, beside those of the schema: duplicates, outliers, leakage, balance.",
+        examples=["data/quality.yaml"],
+    )
     test_share: InnerShare = Field("25%", validate_default=True, description="Share of the rows that is held out.")
     walk: LongDuration | None = Field(
         None,
@@ -52,7 +59,7 @@ class DataInput(Input):
 class SourceInput(Input):
     """Where a model comes from: trained, named by the registry, brought from a file or MLflow, or recorded answers."""
 
-    ONE_OF: ClassVar[tuple[str, ...]] = ("algorithm", "registered", "artifact", "predictions")
+    ONE_OF: ClassVar[tuple[str, ...]] = ("algorithm", "experiments", "registered", "artifact", "predictions")
 
     algorithm: Algorithm | None = Field(
         None, description="Train a model with this algorithm.", examples=["logistic_regression"]
@@ -86,11 +93,24 @@ class SourceInput(Input):
     features: Features | None = Field(
         None, description="What this model sees of the data, in place of model.features.", examples=["features.yaml"]
     )
+    tune: TuneInput | None = Field(None, description="A search for parameters of the algorithm that are not given.")
+    cross_validation: CrossValidation | None = Field(
+        None,
+        description="Judge the algorithm, or the experiments, on so many folds of the training rows.",
+        examples=[5],
+    )
+    experiments: Experiments | None = Field(
+        None, description="Several ways to train the model, by name, the simpler first; the best of them is trained."
+    )
+    choose: QualityMetric | None = Field(
+        None, description="The metric that the best of the experiments is best by.", examples=["f1"]
+    )
 
     def contradictions(self, context: Context) -> Iterable[At]:
         """Parameters belong to an algorithm, and to this one; key and columns to predictions, and to their file."""
         yield from self._parameters(context)
-        if self.features is not None and self.algorithm is None:
+        yield from of_training(self, context)
+        if self.features is not None and self.algorithm is None and self.experiments is None:
             yield At(("features",), ContradictionError("belongs to algorithm; a model that is brought has its own"))
         columns = {"key": self.key, "column": self.column, "score": self.score}
         if self.predictions is None:
@@ -141,3 +161,13 @@ class ModelInput(Input):
     gates: list[AnyGate] = Field(
         [], description="What must hold on the held-out rows before the candidate is deployed; else: rejected."
     )
+    evaluation: EvaluationInput | None = Field(
+        None,
+        description="What the candidate is asked beyond its figures on all held-out rows together.",
+        examples=[{"intervals": 1000, "slices": ["Contract"], "calibration": True}],
+    )
+
+    def contradictions(self, context: Context) -> Iterable[At]:
+        """Of recorded answers nothing can be asked about other rows."""
+        del context
+        yield from of_recordings(self.evaluation, self.candidate)
