@@ -112,6 +112,10 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     platform, metrics = _platform(planned(scenario, machine), options)
     cache = options.reports / ".cache" / "models" if options.cache else None
     stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
+    if scenario.model.evaluation:
+        from harness.training.examine import Examine
+
+        stages.append(Examine(scenario.model.evaluation))
     if scenario.model.checks:
         from harness.gates import Gates
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from harness.domain.analysis import Rule
+from harness.domain.evaluation import EvaluationPlan
 from harness.domain.features import FeatureSet
 from harness.domain.gates import GatePlan
 from harness.domain.training import ExperimentPlan, FoldsPlan, TunePlan

@@ -8,9 +8,9 @@ from pydantic import Field
 from harness.analysis.vocabulary import suggestion
 from harness.domain.model import Task
 from harness.scenario.context import Context
+from harness.scenario.evaluations import EvaluationInput, of_recordings
 from harness.scenario.features import Features
 from harness.scenario.files import header
-from harness.scenario.evaluations import EvaluationInput, of_recordings
 from harness.scenario.gating import AnyGate, QualityMetric
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
 from harness.scenario.quantities import Duration, InnerShare, LongDuration
