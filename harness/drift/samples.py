@@ -11,6 +11,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.drift.smirnov import tail
 from harness.drift.statistical import FloatArray
 
 Method = Literal["auto", "asymptotic"]
@@ -78,10 +79,8 @@ def ks_p_value(statistic: float, reference: FloatArray, current: FloatArray, met
 
 def ks_asymptotic(statistic: float, reference_rows: int, current_rows: int) -> float:
     """The asymptotic p-value of a Kolmogorov-Smirnov statistic, for samples of these sizes (scipy's ``asymp``)."""
-    from scipy.stats import kstwo
-
     larger, smaller = sorted((float(reference_rows), float(current_rows)), reverse=True)
-    return float(np.clip(kstwo.sf(statistic, np.round(larger * smaller / (larger + smaller))), 0.0, 1.0))
+    return tail(statistic, round(larger * smaller / (larger + smaller)))
 
 
 def kolmogorov_smirnov(reference: ArrayLike, current: ArrayLike, method: Method = "auto") -> tuple[float, float]:
@@ -137,7 +136,8 @@ def wasserstein_sorted(reference: FloatArray, current: FloatArray) -> float:
     if len(reference) == len(current):
         return float(np.abs(reference - current).mean())
     widths, first, second = _common_steps(len(reference), len(current))
-    return float(np.abs(reference[first] - current[second]) @ widths)
+    # Not a dot product: a linear algebra library would start threads for it.
+    return float((np.abs(reference[first] - current[second]) * widths).sum())
 
 
 @lru_cache(maxsize=2)

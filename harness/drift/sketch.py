@@ -180,7 +180,7 @@ def compare(reference: Sketch, current: Sketch) -> SketchFigures:
     apart = np.abs(reference.rank(points) / reference.rows - current.rank(points) / current.rows)
     statistic = float(apart.max())
     finite = bool(np.isfinite(ends).all())
-    moved = float(apart[:-1] @ np.diff(points)) if finite else float("inf")
+    moved = float((apart[:-1] * np.diff(points)).sum()) if finite else float("inf")
     rows = reference.rows + reference.missing, current.rows + current.missing
     cells = _cells(reference, current)
     figures = NumericFigures(
