@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from harness.domain import attempts, data_event
+from harness.domain import attempts, data_event, evaluation_event
 from harness.domain import event as vocabulary
 from harness.domain import load_event as load_vocabulary
 from harness.domain import training_event as training_vocabulary
