@@ -94,6 +94,7 @@ def check_references(scenario: Scenario) -> Findings:
     if held:
         _drifts(scenario.faults, held, told, "inject")
         _classes(scenario, held, told)
+        _evaluation(scenario, held, told)
     lack = lacking(scenario)
     lookup = None if lack else Lookup(scenario.backends, scenario.model.trust_pickle)
     for role in ARMS:
@@ -157,6 +158,16 @@ def _drifts(faults: Sequence[Fault], held: "Rows", told: _Told, *key: str | int)
         if isinstance(fault.effect, Shift | Scale | Swap | Missing | LabelDrift):
             with told.at(*key, number, "drift"):
                 inject.check(held.rows, fault.effect)
+
+
+def _evaluation(scenario: Scenario, held: "Rows", told: _Told) -> None:
+    plan, data = scenario.model.evaluation, scenario.model.data
+    if plan is None or data is None:
+        return
+    from harness.training.examine import hold
+
+    with told.at("model", "evaluation"):
+        hold(plan, held.rows, data.target)
 
 
 def _classes(scenario: Scenario, held: "Rows", told: _Told) -> None:
