@@ -81,7 +81,7 @@ def _cases(result: Result) -> Iterator[Case]:
     asked = result.passed or any(each.passed and "outcome" in each.text for each in result.expectations)
     for gate in result.gates:
         if not gate.passed:
-            yield Case(f"gate: {gate.text}", "" if asked else "failure", gate_reason(gate))
+            yield Case(f"gate: {gate.text}", "" if asked else "failure", gate_reason(gate, result))
     if not result.expectations and not broken:
         yield Case("the candidate is promoted", "" if result.passed else "failure", sentence)
     elif not result.passed and not broken and not result.unmet:

@@ -19,6 +19,9 @@ COUNTS: Final = frozenset(
     }
 )
 
+OF_GROUPS: Final = frozenset({"demographic_parity", "demographic_parity_ratio", "equalised_odds", "equal_opportunity"})
+"""Figures of fairness, all of them shares."""
+
 RULE: Final = re.compile(r"\s*(\w+)\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
 JOINED: Final = re.compile(r"\b(and|or|not)\b")
 
@@ -89,9 +92,14 @@ def figure(metric: str, value: float | str | None) -> str:
     ('214 ms', '1.25 s', '3.1%', '78.1%')
     >>> figure("detected_after", 451.0), figure("requests", 12345), figure("rate", 101.3), figure("outcome", "promoted")
     ('7m 31s', '12,345', '101/s', 'promoted')
+    >>> figure("no_regression.f1", 0.639), figure("fairness.equalised_odds", 0.0514)
+    ('63.9%', '5.14%')
     """
     if value is None or isinstance(value, str):
         return value if value is not None else "–"
+    gate, _, metric = metric.rpartition(".")
+    if metric in OF_GROUPS and gate:
+        return share(value)
     known = METRICS.get(metric)
     unit, kind = (known.unit, known.kind) if known else (Unit.NONE, None)
     if metric in COUNTS:

@@ -44,8 +44,11 @@ def judged(look: Look) -> str:
     return f"{metric} was {arms}, {BEYOND.get(op, 'beside')} {limit}"
 
 
-def gate_reason(gate: Gate) -> str:
+def gate_reason(gate: Gate, result: Result) -> str:
     """What a gate asked for, and what it got."""
+    told = next((each.reason for each in result.gate_details if each.text == gate.text), None)
+    if told is not None:
+        return told
     rule = words.parts(gate.text)
     bound = f"{rule[1]} {rule[2]}" if rule else gate.text
     against = f", with {words.figure(gate.name, gate.stable)} on stable" if gate.stable is not None else ""
@@ -141,7 +144,7 @@ def _rejected(result: Result) -> str:
     if not failed:
         return f"Rejected before deployment: {_clause(result.reason)}."
     more = f"; {words.plural(len(failed) - 1, 'more gate')} failed" if len(failed) > 1 else ""
-    return f"Rejected before deployment: {gate_reason(failed[0])}{more}."
+    return f"Rejected before deployment: {gate_reason(failed[0], result)}{more}."
 
 
 def _paused(result: Result) -> str:
