@@ -209,16 +209,17 @@ def _importance(
     rows = rows if len(rows) <= IMPORTANCE_ROWS else drawn.choice(rows, IMPORTANCE_ROWS, replace=False)
     known, truth = features[rows], labels[rows].astype(np.float64)[:, None]
 
-    def auc(given: FloatArray) -> float:
-        return float(_auc(rankdata(model.predict_proba(given)[:, 1]), truth)[0])
+    def aucs(given: FloatArray) -> FloatArray:
+        """Of tables laid end to end: a model asked once answers sooner than one asked often."""
+        scores = model.predict_proba(given)[:, 1].reshape(-1, len(rows))
+        return np.array([float(_auc(rankdata(each), truth)[0]) for each in scores])
 
     lost = np.zeros(features.shape[1])
     with threadpoolctl.threadpool_limits(limits=1):
-        whole = auc(known)
+        whole = aucs(known)[0]
         for column in range(features.shape[1]):
-            for _ in range(REPEATS):
-                shuffled = known.copy()
-                shuffled[:, column] = drawn.permutation(shuffled[:, column])
-                lost[column] += max(whole - auc(shuffled), 0.0)
+            shuffled = np.tile(known, (REPEATS, 1))
+            shuffled[:, column] = np.concatenate([drawn.permutation(known[:, column]) for _ in range(REPEATS)])
+            lost[column] = np.maximum(whole - aucs(shuffled), 0.0).sum()
     shares: list[float] = (lost / lost.sum()).tolist() if lost.sum() > 0 else lost.tolist()
     return shares
