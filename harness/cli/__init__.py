@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "load": ("load", "Load-test a live endpoint and grade it."),
     "init": ("init", "Write a first scenario from your own data, and model."),
     "plan": ("plan", "The timeline that the policy would take if all goes well."),
-    "registry": ("registry", "The model registry: list, show, promote, roll back."),
+    "registry": ("registry", "The model registry: list, show, promote, roll back, trace, verify."),
     "report": ("report", "Render a run's reports again from its event log."),
     "run": ("run", "Run scenarios; several are one suite."),
     "runs": ("runs", "Runs that are kept, load tests too: list, show, compare, prune."),
