@@ -13,6 +13,7 @@ from harness.domain.model import (
     ARMS,
     ArtifactPlan,
     DataPlan,
+    ExperimentsPlan,
     GivenPlan,
     ModelPlan,
     ModelSource,
@@ -35,7 +36,7 @@ from harness.strategies.foresight import walk
 HORIZON_NS: Final = 4 * HOUR
 SPARE_NS: Final = HOUR
 """What a horizon that nobody gave leaves beyond the policy's own time, for training, replicas and looks."""
-SOURCES: Final = (TrainPlan, ArtifactPlan, RegisteredPlan, PredictionsPlan, UriPlan, GivenPlan)
+SOURCES: Final = (TrainPlan, ExperimentsPlan, ArtifactPlan, RegisteredPlan, PredictionsPlan, UriPlan, GivenPlan)
 
 Duration = int | str
 """Nanoseconds, or as the scenario file has it: ``30m``."""

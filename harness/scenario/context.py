@@ -68,7 +68,8 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
             columns = header(resolved(source.text, folder))
         except (OSError, ValueError):
             columns = None
-    trained = {role for role in ARMS if _at(root, "model", role, "algorithm")}
+    words = ("algorithm", "experiments")
+    trained = {role for role in ARMS if any(_at(root, "model", role, word) for word in words)}
     return Context(
         catalog=catalog,
         folder=folder,

@@ -18,7 +18,8 @@ def json_schema(catalog: Catalog | None = None) -> dict[str, Any]:
     schema = Document.model_json_schema(schema_generator=_Generator)
     if catalog is not None:
         definitions = schema["$defs"]
-        _allow(definitions["SourceInput"]["properties"]["algorithm"], catalog.algorithms)
+        for owner in ("SourceInput", "ExperimentInput"):
+            _allow(definitions[owner]["properties"]["algorithm"], catalog.algorithms)
         _allow(definitions["RolloutInput"]["properties"]["strategy"], catalog.strategies)
         for kind, words in definitions["BackendsInput"]["properties"].items():
             _allow(words, catalog.backend_words(kind))

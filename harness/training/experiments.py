@@ -15,7 +15,8 @@ from harness.domain.training import Estimate, ExperimentPlan, FoldsPlan, TunePla
 from harness.errors import InputError
 from harness.seeds import Stream
 from harness.training.folds import CrossValidation, Fold, cross_validate, estimate, folds_of, ratio_of, split_of
-from harness.training.tuning import SAME, Search, higher, quality_metrics, tune
+from harness.training.sought import higher, quality_metrics
+from harness.training.tuning import SAME, Search, tune
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,7 +40,7 @@ def space_of(given: Mapping[str, Any]) -> dict[str, Range]:
         try:
             found[str(name)] = range_of(said)
         except ValueError as error:
-            raise InputError(f"{name}: {error}") from None
+            raise InputError(f"{name} is {json.dumps(said, default=str)}; {error}") from None
     return found
 
 
@@ -55,12 +55,10 @@ def range_of(said: Any) -> Range:
     if isinstance(said, list | tuple):
         return _choice(said)
     if not isinstance(said, Mapping):
-        raise ValueError(  # noqa: TRY004 - of the user's text, whatever its type
-            f"is {json.dumps(said, default=str)}; a range is {FORMS} (a fixed value belongs to params)"
-        )
+        raise ValueError(f"a range is {FORMS}; a fixed value belongs to params")  # noqa: TRY004 - the user's text
     kinds = [kind for kind in KINDS if kind in said and not (kind == "log" and isinstance(said[kind], bool))]
     if len(kinds) != 1:
-        raise ValueError(f"takes exactly one of {', '.join(KINDS)}: {FORMS}")
+        raise ValueError(f"a range has exactly one of {', '.join(KINDS)}: {FORMS}")
     (kind,) = kinds
     allowed = {"int": {"int", "step", "log"}, "float": {"float", "step", "log"}}.get(kind, {kind})
     unknown = sorted(set(said) - allowed)
@@ -154,18 +152,18 @@ def _same(one: Any, other: Any) -> bool:
 
 def _choice(values: Any) -> Choice:
     if not isinstance(values, list | tuple) or not values:
-        raise ValueError(f"is {json.dumps(values, default=str)}; list at least one value: [3, 5, null]")
+        raise ValueError("a choice lists at least one value: [3, 5, null]")
     texts = [json.dumps(value, default=str) for value in values]
     twice = next((text for place, text in enumerate(texts) if text in texts[:place]), None)
     if twice is not None:
-        raise ValueError(f"lists {twice} twice")
+        raise ValueError(f"it lists {twice} twice")
     return Choice(tuple(values))
 
 
 def _ends(said: Any, kind: str) -> tuple[Any, Any]:
     good = isinstance(said, list | tuple) and len(said) == 2
     if not good or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in said):
-        raise ValueError(f"{kind} is {json.dumps(said, default=str)}; it takes two numbers: {kind}: [low, high]")
+        raise ValueError(f"{kind} takes two numbers: {kind}: [low, high]")
     low, high = said
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"{kind} goes from {low} to {high}; the first is to be the smaller")
@@ -192,10 +190,8 @@ def _real(low: Any, high: Any, said: Mapping[str, Any], *, log: bool) -> Real:
 
 def _check_log(log: Any, low: Any, stepped: bool) -> None:
     if not isinstance(log, bool):
-        raise ValueError(  # noqa: TRY004 - likewise
-            f"log is {json.dumps(log, default=str)}; beside int and float it is true or false"
-        )
+        raise ValueError("log beside int and float is true or false")  # noqa: TRY004 - the user's text
     if log and low <= 0:
-        raise ValueError(f"goes from {low} by magnitude; it is to begin above 0")
+        raise ValueError(f"by magnitude it begins above 0, not at {low}")
     if log and stepped:
-        raise ValueError("goes by magnitude, and so has no step")
+        raise ValueError("by magnitude it has no step")

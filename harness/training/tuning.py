@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.analysis.vocabulary import METRICS, Better
 from harness.data.split import Rows
 from harness.domain.features import FeatureSet
 from harness.domain.training import Sampler, Split, Trial, TrialState, TunePlan
@@ -28,6 +27,7 @@ from harness.training.algorithms import calm, effective
 from harness.training.fit import unfitted
 from harness.training.folds import folds_of, split_of
 from harness.training.pool import Answer, Job, Material, Pool, pool
+from harness.training.sought import higher, quality_metrics
 from harness.training.space import distribution, drawn, grid
 from harness.training.trials import Storage, search_key, storage_of
 
@@ -115,9 +115,8 @@ def checked(word: str, params: Mapping[str, Any], rows: Rows, plan: TunePlan) ->
     if both:
         raise InputError(f"{both[0]} is fixed by params and searched for too; leave one out")
     effective(word, {**params, **dict.fromkeys(plan.space)}, 0)
-    metric = METRICS.get(plan.metric)
     known = quality_metrics(classification=bool(rows.classes))
-    if metric is None or plan.metric not in known:
+    if plan.metric not in known:
         raise InputError(f"{plan.metric} cannot be sought; on these rows there are {', '.join(known)}")
     for name, least in (("trials", plan.trials), ("workers", plan.workers)):
         if least < 1:
@@ -125,16 +124,6 @@ def checked(word: str, params: Mapping[str, Any], rows: Rows, plan: TunePlan) ->
     if plan.sampler is Sampler.GRID:
         grid(plan.space)
     return dict(params)
-
-
-def quality_metrics(*, classification: bool) -> tuple[str, ...]:
-    """What a model of a task can be judged by."""
-    return ("accuracy", "precision", "recall", "f1", "auc", "log_loss") if classification else ("rmse", "mae", "r2")
-
-
-def higher(metric: str) -> bool:
-    """Whether more of it is better."""
-    return METRICS[metric].better is Better.HIGHER
 
 
 def best_of(trials: Sequence[Trial], metric: str) -> Trial | None:

@@ -286,7 +286,7 @@ KINDS = {
     "two kinds of source": (
         "algorithm: random_forest",
         "algorithm: random_forest, ^registered: stable",
-        "model.candidate.registered stands beside algorithm; exactly one of algorithm, registered, artifact, pred",
+        "model.candidate.registered stands beside algorithm; exactly one of algorithm, experiments, registered, artifact, pred",
     ),
     "a key without predictions": (
         "algorithm: random_forest",
