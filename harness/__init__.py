@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.errors import (
         BackendError,
         CanaryDeploymentError,
+        DataValidationError,
         DeploymentError,
         EndpointError,
         HarnessError,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         RollbackResult,
         RollingDeployment,
     )
+    from harness.facades.data import DataValidator
+    from harness.facades.data_pipeline import DataValidationPipeline
     from harness.facades.drift import (
         ChiSquareTest,
         DataDriftDetection,
@@ -72,6 +75,9 @@ _WHERE = {
     "CanaryDeploymentError": "errors",
     "ChiSquareTest": "facades.drift",
     "DataDriftDetection": "facades.drift",
+    "DataValidationError": "errors",
+    "DataValidationPipeline": "facades.data_pipeline",
+    "DataValidator": "facades.data",
     "DeploymentError": "errors",
     "DeploymentPipeline": "facades",
     "DomainSpecificDriftDetector": "facades.drift",
@@ -137,6 +143,9 @@ __all__ = [
     "CanaryDeploymentError",
     "ChiSquareTest",
     "DataDriftDetection",
+    "DataValidationError",
+    "DataValidationPipeline",
+    "DataValidator",
     "DeploymentError",
     "DeploymentPipeline",
     "DomainSpecificDriftDetector",

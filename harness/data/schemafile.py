@@ -28,7 +28,15 @@ def read(path: str) -> Schema:
     Raises:
         DataError: with every problem of the file, each with line, column and what is allowed.
     """
-    said, text = document(path, "schema")
+    return parsed(path, *document(path, "schema"))
+
+
+def parsed(path: str, said: Any, text: str) -> Schema:
+    """The schema of a YAML document, which is told of by this path.
+
+    Raises:
+        DataError: with every problem of the document.
+    """
     reader = _SchemaReader(path, text)
     schema = reader.schema(said)
     reader.told()
