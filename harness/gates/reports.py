@@ -34,7 +34,7 @@ class Reader:
     """What is asked where nothing is said; empty: it must be said."""
 
 
-def judge(plan: Report, scene: Scene) -> tuple[Check, ...]:
+def judge(plan: Report, scene: Scene | None = None) -> tuple[Check, ...]:
     """Whether the report is there, young enough, and keeps its bound."""
     del scene
     reader, path = READERS[plan.reader], Path(plan.path)
