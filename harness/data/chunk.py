@@ -58,7 +58,7 @@ class Chunk:
 
     def written(self, columns: tuple[str, ...], places: NDArray[np.intp]) -> tuple[str, ...]:
         """What stands in some rows: the value, or of several columns each with its name."""
-        told = [[_short(label_text(value)) for value in self.raw[name].iloc[places].tolist()] for name in columns]
+        told = [[_cell(value) for value in self.raw[name].iloc[places].tolist()] for name in columns]
         if len(columns) == 1:
             return tuple(told[0])
         return tuple(
@@ -66,7 +66,8 @@ class Chunk:
         )
 
 
-def _short(text: str) -> str:
+def _cell(value: Any) -> str:
+    text = "" if value is None or value != value else label_text(value)  # noqa: PLR0124 - only NaN differs from itself
     return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}…"
 
 
@@ -159,7 +160,7 @@ def rows_of(chunk: Chunk, wanted: Iterable[int]) -> dict[int, dict[str, str]]:
     """Some rows of a chunk, by number: what stands in each column."""
     places = np.flatnonzero(np.isin(chunk.numbers, list(wanted)))
     columns = [str(name) for name in chunk.raw.columns]
-    cells = [[_short(label_text(value)) for value in chunk.raw[name].iloc[places].tolist()] for name in columns]
+    cells = [[_cell(value) for value in chunk.raw[name].iloc[places].tolist()] for name in columns]
     return {
         int(number): dict(zip(columns, row, strict=True))
         for number, row in zip(chunk.numbers[places], zip(*cells, strict=True), strict=True)

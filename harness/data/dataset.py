@@ -17,8 +17,8 @@ from harness.data.rulefile import read_rules
 from harness.data.schema import Column, ColumnRole, Schema, read_schema
 from harness.data.split import Rows, split, split_in_order, target_of
 from harness.data.table import infer, missing_counts, read_table, typed
-from harness.data.validate import overlapping, quality_failures
 from harness.data.unix_time import in_seconds
+from harness.data.validate import overlapping, quality_failures
 from harness.domain.model import DataPlan
 from harness.domain.quality import Failure, Severity
 from harness.errors import DataError
@@ -75,8 +75,8 @@ class Dataset:
         """Held-out rows that stand among the training rows too, where a rule of quality asks for it."""
         if not any(rule.check is Check.OVERLAP for rule in self.rules):
             return ()
-        places = (rows.rows.index.to_numpy(dtype=np.int64) for rows in (training, held))
-        return tuple(overlapping(self.frame, *places, self.schema, self.rules))
+        trained, held_out = (rows.rows.index.to_numpy(dtype=np.int64) for rows in (training, held))
+        return tuple(overlapping(self.frame, trained, held_out, self.schema, self.rules))
 
     def split(self, seed: int) -> tuple[Rows, Rows]:
         """Training rows and held-out rows.

@@ -71,7 +71,8 @@ class DataValidator:
     """Holds data against schemas and rules of quality.
 
     >>> import pandas as pd
-    >>> found = DataValidator().validate_schema(pd.DataFrame({"age": [31, -1]}), {"age": {"type": "integer", "min_value": 0}})
+    >>> ages = pd.DataFrame({"age": [31, -1]})
+    >>> found = DataValidator().validate_schema(ages, {"age": {"type": "integer", "min_value": 0}})
     >>> found.is_valid, found.errors
     (False, ("age: below 0 ('-1') in 1 row (2)",))
     """
@@ -112,8 +113,8 @@ class DataValidator:
         """Hold a frame against a mapping of columns: ``{"feature1": {"type": "float", "nullable": False}}``.
 
         Types are float, integer, string, boolean, datetime and category; beside ``nullable`` (true unless it is said)
-        stand ``min_value``, ``max_value`` (both allowed), ``allowed``, ``unique`` and ``pattern``. The frame's own types
-        count: a text is no number, and a number no text.
+        stand ``min_value``, ``max_value`` (both allowed), ``allowed``, ``unique`` and ``pattern``. The frame's own
+        types count: a text is no number, and a number no text.
 
         Raises:
             DataError: the schema cannot be used.
@@ -155,7 +156,7 @@ class DataValidator:
         kept.add(values.to_numpy())
         found = fences(kept, _method(method), factor)
         if found is None:
-            return OutliersResult(False, (), (), None, None)
+            return OutliersResult(has_outliers=False, outlier_values=(), outlier_rows=(), low=None, high=None)
         far = ((values < found.low) | (values > found.high)).to_numpy()
         there = tuple(data[column][far].tolist())
         return OutliersResult(bool(far.any()), there, tuple(data.index[far].tolist()), found.low, found.high)

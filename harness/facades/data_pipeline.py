@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from harness.domain.quality import Failure, Severity
@@ -63,7 +63,7 @@ class DataValidationPipeline:
         Args:
             data_path: a CSV (also ``.gz``) or Parquet file, of any size.
             schema_config: ``columns`` by name, each with ``data_type``, ``nullable``, ``min_value``, ``max_value``,
-                ``unique`` and ``severity`` (``critical`` unless it is ``warning``); and ``row_count``: ``min``, ``max``.
+                ``unique`` and ``severity`` (``critical`` unless it is ``warning``); ``row_count`` with ``min``, ``max``.
 
         Raises:
             DataError: the file or the configuration cannot be used.
@@ -143,13 +143,12 @@ def _of_column(name: str, said: Any) -> Iterator[Expectation]:
 
 def _judged(suite: ExpectationSuite, failures: Sequence[Failure]) -> SuiteResult:
     """Each failure with the severity of the expectation that it fails; one of none of them is critical."""
-    from dataclasses import replace
-
     results: list[ExpectationResult] = []
-    told: list[Failure] = []
     severities = {(each.column or "", kind): each.severity for each in suite.expectations for kind in each.kinds}
-    for failure in failures:
-        told.append(replace(failure, severity=severities.get((failure.column, failure.kind), Severity.CRITICAL)))
+    told = [
+        replace(failure, severity=severities.get((failure.column, failure.kind), Severity.CRITICAL))
+        for failure in failures
+    ]
     for each in suite.expectations:
         mine = tuple(one for one in told if one.column == (each.column or "") and one.kind in each.kinds)
         results.append(ExpectationResult(each, not mine, mine))
