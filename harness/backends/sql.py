@@ -247,10 +247,20 @@ class SqlRegistry:
             wrong.append(problem)
         return files, tuple(filter(None, wrong))
 
-    def _load(self, revision: Revision) -> TrainedModel:
+    def files(self, revision: Revision) -> Mapping[str, bytes]:
+        """The files of a version by name, once all of them were found to be what they should be; blocks.
+
+        Raises:
+            NotRegistered: there is no such version.
+            RegistryError: something was changed or is missing, which is named.
+        """
         files, wrong = self._verified(revision)
         if wrong:
             raise RegistryError(f"{revision} is not loaded: {'; '.join(wrong)}")
+        return files
+
+    def _load(self, revision: Revision) -> TrainedModel:
+        files = self.files(revision)
         archives = [path for path in files if path.endswith(".skops")]
         if MODEL not in files and len(archives) != 1:
             raise RegistryError(

@@ -44,6 +44,8 @@ class Database:
     def __init__(self, uri: str) -> None:
         self.url, self.given = _url(uri)
         self.shown = masked(uri.partition("?")[0])
+        self.uri = uri if not self.url.password else _without_password(self.url)
+        """As users name it, without a password."""
         self.artifacts = ""
         """Where files are kept, for the database to remember when its tables are made; empty: beside it."""
         self._ready = False
@@ -196,6 +198,11 @@ def _url(uri: str) -> tuple[URL, Mapping[str, str]]:
         raise BackendError(f"{masked(uri)}: a registry in a database is found at {SQL_FORMS}")
     ours = {key: str(value) for key, value in url.query.items() if key == "artifacts"}
     return url.set(drivername="postgresql+psycopg").difference_update_query(["artifacts"]), ours
+
+
+def _without_password(url: URL) -> str:
+    plain = URL.create(POSTGRESQL.removesuffix("://"), url.username, None, url.host, url.port, url.database, url.query)
+    return plain.render_as_string()
 
 
 def _engine(url: URL, *, in_memory: bool) -> Engine:

@@ -8,9 +8,11 @@ preparing.py    what is to be deployed over what; deploying.py: one rollout, and
 strategies.py   canary, blue-green, rolling
 pipeline.py     validation, deployment, health check; orchestrator.py: staging first, then production
 load_tester.py  a load test of an endpoint, in the caller's own loop; load_config.py: what it is asked for
+custom_registry.py  models of any kind in a database, by files and metadata; model_metadata.py: what must be said of one
 rollback.py     watch a version in service, and go back to the one before it
 """
 
+from harness.facades.custom_registry import CustomModelRegistry
 from harness.facades.deploying import DeploymentResult, Endpoint
 from harness.facades.load_tester import ModelServingLoadTester
 from harness.facades.orchestrator import ModelDeploymentOrchestrator
@@ -22,6 +24,7 @@ from harness.facades.strategies import BlueGreenDeployment, CanaryDeployment, Ro
 __all__ = [
     "BlueGreenDeployment",
     "CanaryDeployment",
+    "CustomModelRegistry",
     "DeploymentPipeline",
     "DeploymentPrep",
     "DeploymentResult",

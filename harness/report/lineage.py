@@ -17,7 +17,6 @@ from harness.report.terminal import screen
 OUTCOMES: Final = {"promoted": "green", "kept_stable": "green", "rolled_back": "yellow", "rejected": "yellow"}
 KINDS: Final = {REPLACED: "took the place of", WARM_START: "training began from"}
 MOST_PARAMS: Final = 6
-UNBROKEN: Final = 2000
 
 
 def show(version: Version, lineage: Lineage, *, color: bool = True) -> None:
@@ -33,8 +32,7 @@ def show(version: Version, lineage: Lineage, *, color: bool = True) -> None:
         model.add(_deployment(each))
     if not lineage.deployments:
         model.add(Text("never deployed", style="dim"))
-    # A reader that is no terminal gets each line whole.
-    console.print(tree, width=None if console.is_terminal else UNBROKEN)
+    console.print(tree)
 
 
 def _line(name: str, told: str) -> Text:
@@ -51,7 +49,7 @@ def _training(lineage: Lineage) -> str:
     params = [f"{name}={value}" for name, value in sorted(lineage.params.items())]
     more = f", and {len(params) - MOST_PARAMS} more" if len(params) > MOST_PARAMS else ""
     how = f"{lineage.algorithm or 'unknown'} ({', '.join(params[:MOST_PARAMS])}{more})" if params else lineage.algorithm
-    return ", ".join(filter(None, (how, f"run {lineage.run}" if lineage.run else "")))
+    return "\n".join(filter(None, (how, f"run {lineage.run}" if lineage.run else "")))
 
 
 def _model(version: Version, lineage: Lineage) -> Text:
@@ -61,14 +59,15 @@ def _model(version: Version, lineage: Lineage) -> Text:
         told.append(f"  {word}" if word else "", style="bold" if word in version.aliases else "not bold default")
     made = " by ".join(filter(None, (lineage.created_at, lineage.created_by)))
     figures = words.figures({name: value for name, value in lineage.metrics.items() if math.isfinite(value)})
-    return told.append(f"  {'  '.join(filter(None, (figures, made)))}", style="not bold dim")
+    return told.append("".join(f"\n{line}" for line in (figures, made) if line), style="not bold default")
 
 
 def _deployment(deployment: Deployment) -> Text:
     told = Text(deployment.outcome, style=OUTCOMES.get(deployment.outcome, "red"))
     over = f" over {deployment.stable}" if deployment.stable else ""
-    told.append(f"  {deployment.scenario} ({deployment.strategy}{over}), run {deployment.run}", style="default")
-    return told.append(f"  {deployment.at}  {deployment.reason}", style="dim")
+    told.append(f"  {deployment.scenario} ({deployment.strategy}{over})", style="default")
+    about = (f"run {deployment.run}, {deployment.at}", deployment.reason)
+    return told.append("".join(f"\n{line}" for line in about if line), style="default")
 
 
 def as_json(version: Version, lineage: Lineage) -> dict[str, Any]:
