@@ -88,7 +88,7 @@ def check(features: FeatureSet, rows: pd.DataFrame) -> None:
     """
     columns, numbers = [str(name) for name in rows.columns], numeric_columns(rows)
     problems = [f"columns.{plan.name}: {_lacking(plan.name, columns)}"
-                for plan in features.columns if plan.name not in columns]  # fmt: skip
+                for plan in features.columns if plan.name not in columns and not plan.drop]  # fmt: skip
     for each in features.derived:
         problems += [
             f"derived.{each.name}: {_lacking(name, columns) if name not in columns else f'{name} holds no numbers'}"
@@ -231,7 +231,7 @@ def _folds(classifies: bool, random_state: int) -> dict[str, Any]:
 def settle(fitted: Any) -> None:
     """Forget how rows were dealt to folds, which only fitting asks: a model file need not be trusted with it."""
     for part in getattr(fitted, "named_steps", {}).values():
-        for _, branch, _ in getattr(part, "transformers_", ()):
+        for _, branch, *_ in (*getattr(part, "transformers", ()), *getattr(part, "transformers_", ())):
             last = branch[-1] if hasattr(branch, "steps") else branch
             if isinstance(last, TargetEncoder):
                 last.cv = FOLDS
@@ -245,9 +245,7 @@ def _dates(plan: ColumnPlan, names: list[str]) -> Iterator[Branch]:
     for part in plan.date:
         yield f"{name}.{part}", Pipeline([*impute, *known.date_part(part, since), *scale]), [name]
     for part in plan.cyclic:
-        for word, function in (("sin", np.sin), ("cos", np.cos)):
-            steps = [*impute, *known.date_part(part, since), *known.phase(part, function)]
-            yield f"{name}.{part}.{word}", Pipeline(steps), [name]
+        yield f"{name}.{part} round", Pipeline([*impute, *known.date_part(part, since), *known.phase(part)]), [name]
 
 
 def _derived(plan: Derived) -> Branch:

@@ -76,26 +76,27 @@ def date_part(part: Part, reference_s: float) -> list[tuple[str, Any]]:
         case Part.YEAR:
             return [*_months(), *_whole(0, 12), ("year", affine(-FIRST_YEAR, 1))]
         case Part.MONTH:
-            return [*_months(), ("of year", _within(0, 1, 12)), ("from 1", affine(-1, 1))]
+            return [*_months(), *_left_over(12), ("from 1", affine(-1, 1))]
         case Part.WEEKDAY:  # 1970-01-01 was a Thursday
-            return [("of week", _within(-3 * DAY_S, DAY_S, 7))]
+            return [*_whole(-3 * DAY_S, DAY_S), *_left_over(7)]
         case Part.HOUR:
-            return [("of day", _within(0, HOUR_S, 24))]
+            return [*_whole(0, HOUR_S), *_left_over(24)]
 
 
-def phase(part: Part, function: Any) -> list[tuple[str, Any]]:
-    """Steps from a part that comes round again to the sine or cosine of where it is in its round."""
-    return [("phase", affine(0, CYCLIC[part] / (2 * np.pi))), ("wave", of_each(function))]
+def phase(part: Part) -> list[tuple[str, Any]]:
+    """Steps from a part that comes round again to the sine and the cosine of where it is in its round."""
+    waves = ColumnTransformer([("sin", of_each(np.sin), [0]), ("cos", of_each(np.cos), [0])])
+    return [("phase", affine(0, CYCLIC[part] / (2 * np.pi))), ("waves", waves)]
 
 
 def _whole(less: float, by: float) -> list[tuple[str, Any]]:
     return [("divide", affine(less, by)), ("floor", of_each(np.floor))]
 
 
-def _within(less: float, unit: float, count: int) -> Any:
-    """Which unit of its round a value is in: floor((x - less) / unit) modulo ``count``."""
-    both = [("unit", Pipeline(_whole(less, unit)), [0]), ("round", Pipeline(_whole(less, unit * count)), [0])]
-    return Pipeline([("count", ColumnTransformer(both)), ("left over", weighted([1, -count]))])
+def _left_over(count: int) -> list[tuple[str, Any]]:
+    """A whole number modulo ``count``: x - count * floor(x / count)."""
+    both = [("all", "passthrough", [0]), ("rounds", Pipeline(_whole(0, count)), [0])]
+    return [("rounds", ColumnTransformer(both)), ("left over", weighted([1, -count]))]
 
 
 def _months() -> list[tuple[str, Any]]:

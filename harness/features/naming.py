@@ -24,6 +24,8 @@ def _of(label: str, part: Any, columns: list[str], width: int) -> list[str]:
     last = part[-1] if hasattr(part, "steps") else part
     if isinstance(last, MissingIndicator):
         return [f"{name} is missing" for name in columns]
+    if label.startswith(f"{columns[0]}.") and label.endswith(" round"):
+        return [f"{label.removesuffix(' round')}.{wave}" for wave in ("sin", "cos")]
     if width == 1 and (label.startswith(f"{columns[0]}.") or len(columns) == 2):
         return [label]
     if hasattr(last, "categories_") or hasattr(last, "bin_edges_"):

@@ -147,7 +147,8 @@ def _of_steps(steps: list[Any], names: list[str]) -> Iterator[tuple[str, _Trait]
     elif getattr(first, "mean_", None) is not None and len(first.mean_) == len(names):
         examples = [_python(value) for value in first.mean_]
     if encoder is not None and all(hasattr(step, "statistics_") for step in before):
-        closed = getattr(encoder, "handle_unknown", "error") == "error"
+        # A target encoding has a place for what it never saw, and no word for that.
+        closed = getattr(encoder, "handle_unknown", "error") == "error" and not hasattr(encoder, "target_mean_")
         for name, values in zip(names, encoder.categories_, strict=False):
             yield name, _of_categories([_python(value) for value in values], closed)
         return
