@@ -5,6 +5,7 @@ from typing import Final
 from harness.domain.event import ArmTotals, ClassTotals
 from harness.domain.model import Role
 from harness.domain.rollout import Outcome
+from harness.report import evaluation
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
 from harness.report.data_quality import quality_chapter
@@ -12,6 +13,7 @@ from harness.report.gating import gate_chapters
 from harness.report.lifecycle import Answer, Approval, Passage
 from harness.report.loaded import load_tests
 from harness.report.result import Result
+from harness.report.training import training_chapters
 from harness.report.trials import trials
 
 SHOWN: Final = ("p50", "p95", "p99", "error_rate")
@@ -32,6 +34,8 @@ def first(result: Result) -> list[Chapter]:
     """What decided the run, or came of it: told before its time line."""
     told = [
         quality_chapter(result.data_quality),
+        *evaluation.chapters(result.examined),
+        *training_chapters(result.training),
         _rollouts(result),
         _alarms(result),
         _retrainings(result),

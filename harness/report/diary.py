@@ -12,9 +12,11 @@ from harness.domain.data_event import DataQualityChecked
 from harness.domain.event import Event
 from harness.domain.model import Role
 from harness.domain.rollout import Finding, Outcome
+from harness.domain.training_event import CrossValidated, ExperimentChosen, ExperimentTried, Tuned
 from harness.domain.units import SECOND, duration_text, share_text
 from harness.report import text as words
 from harness.report.result import Mark
+from harness.report.training import in_words
 
 PAUSE: Final = "pause"
 ORDERS: Final = {"approve": "approved", "reject": "refused", "promote": "promote", "abort": "abort"}
@@ -142,6 +144,14 @@ def _(event: vocabulary.FeaturesBuilt) -> str:
 @tell.register
 def _(event: DataQualityChecked) -> str:
     return f"quality of {event.source}: " + "; ".join(f"{each} ({each.severity.value})" for each in event.found)
+
+
+@tell.register(CrossValidated)
+@tell.register(Tuned)
+@tell.register(ExperimentTried)
+@tell.register(ExperimentChosen)
+def _(event: Event) -> str | None:
+    return in_words(event)
 
 
 @tell.register

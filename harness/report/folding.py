@@ -5,13 +5,22 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 from harness.domain import event as vocabulary
+from harness.domain import training_event as training_vocabulary
 from harness.domain.data_event import DataQualityChecked
+from harness.domain.evaluation_event import (
+    BehaviourFound,
+    CalibrationFound,
+    ImportanceFound,
+    IntervalsFound,
+    SlicesFound,
+)
 from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
 from harness.domain.quality import Failure
 from harness.domain.units import SECOND, WHOLE
 from harness.report.course import Course
 from harness.report.diary import mark, tell
+from harness.report.evaluation import STAGE, Examined
 from harness.report.gating import GateDetail, detail_of
 from harness.report.numbers import figure, kept
 from harness.report.result import Data, Gate, Look, Marker, Model, Moment, Stage
@@ -30,7 +39,10 @@ class Folding:
     known: dict[str, Model] = field(default_factory=dict)
     """Models by revision, each as it came."""
     revisions: dict[Role, str] = field(default_factory=dict)
+    training: list[Event] = field(default_factory=list)
+    """Folds, searches and experiments, as they were told."""
     gates: list[Gate] = field(default_factory=list)
+    examined: Examined = field(default_factory=Examined)
     gate_details: list[GateDetail] = field(default_factory=list)
     data_quality: list[Failure] = field(default_factory=list)
     traffic_ns: int | None = None
@@ -93,6 +105,8 @@ class Folding:
 
     @_take.register
     def _(self, event: vocabulary.StageStarted) -> None:
+        if event.stage == STAGE:
+            self.examined.begin()
         self.stages.append(Stage(event.stage, event.at_ns / SECOND, None, "under way", "", 0.0))
 
     @_take.register
@@ -122,9 +136,23 @@ class Folding:
         self.models[event.role] = replace(known, metrics=kept(event.metrics))
 
     @_take.register
+    def _(
+        self,
+        event: training_vocabulary.CrossValidated
+        | training_vocabulary.Tuned
+        | training_vocabulary.ExperimentTried
+        | training_vocabulary.ExperimentChosen,
+    ) -> None:
+        self.training.append(event)
+
+    @_take.register
     def _(self, event: vocabulary.GateChecked) -> None:
         value, stable = figure(event.value), figure(event.stable)
         self.gates.append(Gate(event.name, event.text, event.passed, value, stable, event.bound))
+
+    @_take.register
+    def _(self, event: IntervalsFound | SlicesFound | CalibrationFound | ImportanceFound | BehaviourFound) -> None:
+        self.examined.see(event)
 
     @_take.register
     def _(self, event: vocabulary.GateDetails) -> None:

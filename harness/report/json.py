@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from harness.domain.model import ARMS
-from harness.report import data_quality, gating, json_lifecycle, output
+from harness.report import data_quality, evaluation, gating, json_lifecycle, output, training
 from harness.report.result import Result, Unstarted
 
 VERSION: Final = 1
@@ -90,7 +90,9 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
         "inputs": [
             {"column": column.name, **{role.value: column.drift.get(role) for role in ARMS}} for column in result.inputs
         ],
+        **({"training": training.as_json(result.training)} if result.training else {}),
         **({"data_quality": [*map(data_quality.as_json, result.data_quality)]} if result.data_quality else {}),
+        **({"evaluation": evaluation.as_json(result.examined)} if result.examined else {}),
         **({"gate_details": gating.as_json(result.gate_details)} if result.gate_details else {}),
         **json_lifecycle.plain(result),
         "event_log": result.event_log,

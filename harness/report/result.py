@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from harness.domain.analysis import Verdict
-from harness.domain.event import ArmTotals
+from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
 from harness.domain.quality import Failure
 from harness.domain.scenario import Scenario
@@ -345,8 +345,12 @@ class Result:
     event_digest: str
     report: str | None
 
+    examined: tuple[Event, ...] = ()
+    """What models were asked beyond their figures on all held-out rows (`harness.report.evaluation`)."""
     gate_details: tuple[GateDetail, ...] = ()
     """What the gates that are no rules rest on."""
+    training: tuple[Event, ...] = ()
+    """Folds, searches for parameters and experiments (`harness.domain.training_event`), in the order of the log."""
     data_quality: tuple[Failure, ...] = ()
     """What rules of quality found in the data."""
 
