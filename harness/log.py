@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from harness.domain import attempts, data_event, evaluation_event
+from harness.domain import attempts, data_event, drift_event, evaluation_event
 from harness.domain import event as vocabulary
 from harness.domain import load_event as load_vocabulary
 from harness.domain import training_event as training_vocabulary
@@ -47,7 +47,7 @@ E = TypeVar("E", bound=Event)
 
 EVENTS: Final[Mapping[str, type[Event]]] = {
     name: kind
-    for words in (vocabulary, load_vocabulary, training_vocabulary, attempts, evaluation_event, data_event)
+    for words in (vocabulary, load_vocabulary, training_vocabulary, attempts, evaluation_event, data_event, drift_event)
     for name, kind in vars(words).items()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }

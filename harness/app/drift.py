@@ -11,7 +11,6 @@ from harness.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.data.schema import Schema
     from harness.drift.detect import DriftOptions
     from harness.drift.rules import DriftRule
 
@@ -55,6 +54,7 @@ def compare(wanted: Wanted) -> DriftReport:
         InputError: a file, a rule or a flag cannot be used.
     """
     from harness.app import drift_sketch
+    from harness.data.drifting import typed_pair
     from harness.drift.detect import detect
 
     options = options_of(wanted)
@@ -139,67 +139,6 @@ def rules_of(path: str) -> list[str]:
     if not found:
         raise InputError(f"--rules {path}: there is no rule in it; one stands on each line, such as max(age) <= 120")
     return found
-
-
-# --- the two tables ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """Both tables with the types of one schema."""
-
-    reference: "pd.DataFrame"
-    current: "pd.DataFrame"
-    names: tuple[str, ...]
-    """Columns that name rows, or that the schema leaves out: not compared."""
-    target: str | None
-    """As the schema names it."""
-    notes: tuple[str, ...]
-
-
-def typed_pair(reference: str, current: str, schema: str | None) -> Pair:
-    """Read two files as one schema has them.
-
-    Args:
-        reference: a CSV (also gzipped) or Parquet file.
-        current: likewise.
-        schema: its file; None: inferred from the reference.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
-    from harness.data.schema import read_schema
-    from harness.data.table import infer, read_table
-
-    before = read_table(reference)
-    given = read_schema(schema) if schema else None
-    now = read_table(current)
-    return pair(before, now, given or infer(before), inferred=given is None)
-
-
-def pair(before: "pd.DataFrame", now: "pd.DataFrame", schema: "Schema", *, inferred: bool) -> Pair:
-    """Two tables with the types of a schema, and what is to be said of them."""
-    from harness.data.schema import ColumnRole
-    from harness.data.table import typed
-
-    names = tuple(
-        name
-        for role in (ColumnRole.KEY, ColumnRole.IGNORED)
-        for name in schema.of(role)
-        if name in before.columns or name in now.columns
-    )
-    target = next((name for name in schema.of(ColumnRole.TARGET) if name in before.columns), None)
-    notes = [f"{name} names the rows (all its values differ): not compared" for name in names] if inferred else []
-    tables = []
-    for word, raw in (("reference", before), ("current", now)):
-        frame, unread = typed(raw, schema)
-        tables.append(frame)
-        notes += [
-            f"{name}: {int(bad.sum()):,} values of the {word} data are no numbers ({str(raw[name][bad].iloc[0])!r}): "
-            "counted as missing"
-            for name, bad in unread.items()
-        ]
-    return Pair(tables[0], tables[1], names, target, tuple(notes))
 
 
 # --- a model's answers ------------------------------------------------------------------------------------------------

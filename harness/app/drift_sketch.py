@@ -49,7 +49,8 @@ def compare(wanted: "Wanted", options: "DriftOptions") -> DriftReport:
     Raises:
         InputError: a file cannot be read, or an option does not fit it.
     """
-    from harness.app.drift import answered, pair
+    from harness.app.drift import answered
+    from harness.data.drifting import pair
     from harness.data.schema import read_schema
     from harness.data.source import file_source
     from harness.data.table import infer

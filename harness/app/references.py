@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.app import drift_checks
 from harness.app.attempts import experiments_of, search_of
 from harness.app.installed import lacking, planned
 from harness.app.loadtold import asked, is_live
@@ -95,6 +96,9 @@ def check_references(scenario: Scenario) -> Findings:
         _drifts(scenario.faults, held, told, "inject")
         _classes(scenario, held, told)
         _evaluation(scenario, held, told)
+    if data:
+        with told.at("model", "data", "drift"):
+            found += drift_checks.check(data.plan)
     lack = lacking(scenario)
     lookup = None if lack else Lookup(scenario.backends, scenario.model.trust_pickle)
     for role in ARMS:

@@ -133,7 +133,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     care = scenario.aftercare
     return Parts(
         staging=staging,
-        stages=[Validate(), *stages] if scenario.model.data else stages,
+        stages=[Validate(), *_drift(scenario), *stages] if scenario.model.data else stages,
         registry=registry,
         tracker=tracker,
         platform=platform,
@@ -143,6 +143,15 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
         retrainer=Retrain(scenario, cache) if care and care.retrain else None,
         notifiers=channels(scenario.notify, scenario.seed, options.notifiers),
     )
+
+
+def _drift(scenario: Scenario) -> list[Any]:
+    """The stage that compares the newest data with the data set, where that is asked for."""
+    if scenario.model.data is None or scenario.model.data.drift is None:
+        return []
+    from harness.data.drifting import CheckDrift
+
+    return [CheckDrift()]
 
 
 def _no_unknown_models(scenario: Scenario, registry: Any) -> None:

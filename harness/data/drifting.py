@@ -1,4 +1,4 @@
-"""The stage ``drift``: the newest data, or those about to be served, against the data set that models are trained on."""
+"""The stage ``drift``: the newest data, or those about to be served, against the data set that models learn from."""
 
 from dataclasses import dataclass
 from typing import Final

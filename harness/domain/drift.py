@@ -33,6 +33,22 @@ USUAL: Final = (Detector.STATISTICAL, Detector.ML_BASED, Detector.DOMAIN_SPECIFI
 
 
 @dataclass(frozen=True, slots=True)
+class DriftPlan:
+    """The newest data, compared with a scenario's data set before models are trained."""
+
+    current: str
+    """Resolved path of a CSV (also gzipped) or Parquet file."""
+    alpha: float = 0.01
+    """The false-alarm rate over all detectors."""
+    rules: tuple[str, ...] = ()
+    """Domain rules, as written."""
+    fail: bool = True
+    """Whether drift refuses the candidate."""
+    correction: str = "holm"
+    detectors: tuple[Detector, ...] = USUAL
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """One column of one data set."""
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from harness.domain.analysis import Rule
+from harness.domain.drift import DriftPlan
 from harness.domain.evaluation import EvaluationPlan
 from harness.domain.features import FeatureSet
 from harness.domain.gates import GatePlan
@@ -217,6 +218,8 @@ class DataPlan:
     dates: tuple[tuple[str, str | None], ...] = ()
     """Columns that feature sets take for dates, and how the file writes them (None: ISO 8601); models are given Unix
     time in seconds."""
+    drift: DriftPlan | None = None
+    """The newest data, held against these before models are trained."""
 
 
 @dataclass(frozen=True, slots=True)

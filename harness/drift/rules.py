@@ -36,6 +36,13 @@ _INSTEAD: Final = {"=": "==", "≤": "<=", "≥": ">=", "≠": "!="}
 class DriftRuleError(InputError):
     """A domain rule that cannot be used; the message shows where."""
 
+    def __init__(self, message: str, said: str = "", offset: int = 0) -> None:
+        self.said = said or message
+        """The same without the rule and the place."""
+        self.offset = offset
+        """Where in the rule's text, counted from 0."""
+        super().__init__(message)
+
 
 class Measure(StrEnum):
     """A figure of a column."""
@@ -233,7 +240,7 @@ class _Parser:
 
     def wrong(self, said: str, at: int | None = None) -> NoReturn:
         place = self.next.at if at is None else at
-        raise DriftRuleError(f"rule `{self.text}`, at character {place + 1}: {said}")
+        raise DriftRuleError(f"rule `{self.text}`, at character {place + 1}: {said}", said, place)
 
     # --- grammar ---
 

@@ -114,6 +114,7 @@ class _Assembly:
             examined=tuple(seen.examined.events),
             gate_details=tuple(seen.gate_details),
             data_quality=tuple(seen.data_quality),
+            data_drift=seen.data_drift,
             analysis=tuple(seen.looks),
             because=self.because,
             rollouts=tuple(seen.course.passages),

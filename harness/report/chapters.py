@@ -8,6 +8,7 @@ from harness.domain.rollout import Outcome
 from harness.report import evaluation
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
+from harness.report.data_drift import drift_chapter
 from harness.report.data_quality import quality_chapter
 from harness.report.gating import gate_chapters
 from harness.report.lifecycle import Answer, Approval, Passage
@@ -34,6 +35,7 @@ def first(result: Result) -> list[Chapter]:
     """What decided the run, or came of it: told before its time line."""
     told = [
         quality_chapter(result.data_quality),
+        drift_chapter(result.data_drift),
         *evaluation.chapters(result.examined),
         *training_chapters(result.training),
         _rollouts(result),

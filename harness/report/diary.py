@@ -9,11 +9,13 @@ from harness.domain import event as vocabulary
 from harness.domain.analysis import Verdict
 from harness.domain.attempts import StageRetried
 from harness.domain.data_event import DataQualityChecked
+from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import Event
 from harness.domain.model import Role
 from harness.domain.rollout import Finding, Outcome
 from harness.domain.training_event import CrossValidated, ExperimentChosen, ExperimentTried, Tuned
 from harness.domain.units import SECOND, duration_text, share_text
+from harness.report import data_drift
 from harness.report import text as words
 from harness.report.result import Mark
 from harness.report.training import in_words
@@ -152,6 +154,11 @@ def _(event: DataQualityChecked) -> str:
 @tell.register(ExperimentChosen)
 def _(event: Event) -> str | None:
     return in_words(event)
+
+
+@tell.register
+def _(event: DataDriftChecked) -> str:
+    return data_drift.sentence(event)
 
 
 @tell.register

@@ -7,6 +7,7 @@ from functools import singledispatchmethod
 from harness.domain import event as vocabulary
 from harness.domain import training_event as training_vocabulary
 from harness.domain.data_event import DataQualityChecked
+from harness.domain.drift_event import DataDriftChecked
 from harness.domain.evaluation_event import (
     BehaviourFound,
     CalibrationFound,
@@ -18,6 +19,7 @@ from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
 from harness.domain.quality import Failure
 from harness.domain.units import SECOND, WHOLE
+from harness.report import data_drift
 from harness.report.course import Course
 from harness.report.diary import mark, tell
 from harness.report.evaluation import STAGE, Examined
@@ -45,6 +47,7 @@ class Folding:
     examined: Examined = field(default_factory=Examined)
     gate_details: list[GateDetail] = field(default_factory=list)
     data_quality: list[Failure] = field(default_factory=list)
+    data_drift: DataDriftChecked | None = None
     traffic_ns: int | None = None
     """When users' traffic began."""
     weights: Mapping[Role, int] = field(default_factory=dict)
@@ -124,6 +127,10 @@ class Folding:
     @_take.register
     def _(self, event: DataQualityChecked) -> None:
         self.data_quality += event.found
+
+    @_take.register
+    def _(self, event: DataDriftChecked) -> None:
+        self.data_drift = data_drift.kept(event)
 
     @_take.register
     def _(self, event: vocabulary.ModelReady) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from harness.domain.model import ARMS
-from harness.report import data_quality, evaluation, gating, json_lifecycle, output, training
+from harness.report import data_drift, data_quality, evaluation, gating, json_lifecycle, output, training
 from harness.report.result import Result, Unstarted
 
 VERSION: Final = 1
@@ -92,6 +92,7 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
         ],
         **({"training": training.as_json(result.training)} if result.training else {}),
         **({"data_quality": [*map(data_quality.as_json, result.data_quality)]} if result.data_quality else {}),
+        **({"data_drift": data_drift.as_json(result.data_drift)} if result.data_drift else {}),
         **({"evaluation": evaluation.as_json(result.examined)} if result.examined else {}),
         **({"gate_details": gating.as_json(result.gate_details)} if result.gate_details else {}),
         **json_lifecycle.plain(result),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from harness.domain.analysis import Verdict
+from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
 from harness.domain.quality import Failure
@@ -353,6 +354,8 @@ class Result:
     """Folds, searches for parameters and experiments (`harness.domain.training_event`), in the order of the log."""
     data_quality: tuple[Failure, ...] = ()
     """What rules of quality found in the data."""
+    data_drift: DataDriftChecked | None = None
+    """What a comparison of the newest data with the data set found; None where there was none."""
 
     @property
     def kind(self) -> str:

@@ -40,6 +40,7 @@ from harness.domain.traffic import Knots, Labels, Process, RequestClass, Shares,
 from harness.domain.units import SECOND
 from harness.scenario.attempts import attempts_of
 from harness.scenario.document import Document
+from harness.scenario.drifting import drift_of
 from harness.scenario.environment import (
     ArmServiceInput,
     BurstsInput,
@@ -159,7 +160,10 @@ def _data(data: DataInput, labels: LabelsInput | None, keys: tuple[str, ...]) ->
         positive = (labels.positive or data.positive) if data.positive else None
         known = KnownPlan(labels.column or data.target, positive, labels.file, labels.key)
     file, quality = data.schema_file, data.quality
-    return DataPlan(data.source, data.target, data.positive, file, data.test_share, known, data.walk, keys, quality)
+    drift = drift_of(data.drift) if data.drift else None
+    return DataPlan(
+        data.source, data.target, data.positive, file, data.test_share, known, data.walk, keys, quality, drift=drift
+    )
 
 
 # --- servers and traffic ----------------------------------------------------------------------------------------------

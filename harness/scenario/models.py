@@ -8,6 +8,7 @@ from pydantic import Field
 from harness.analysis.vocabulary import suggestion
 from harness.domain.model import Task
 from harness.scenario.context import Context
+from harness.scenario.drifting import DataDriftInput
 from harness.scenario.evaluations import EvaluationInput, of_recordings
 from harness.scenario.features import Features
 from harness.scenario.files import header
@@ -53,6 +54,11 @@ class DataInput(Input):
         None,
         description="Rows are in order of time: the last are held out, and requests walk through them in so long.",
         examples=["4h"],
+    )
+    drift: DataDriftInput | None = Field(
+        None,
+        description="The newest data, held against this data set before models are trained.",
+        examples=[{"current": "data/newest.csv"}],
     )
 
 
