@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         InputError,
         InvalidModelMetadataError,
         ModelNotFoundError,
+        ModelPromotionError,
         RollbackError,
         ScenarioError,
     )
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
         PopulationStabilityIndex,
         StatisticalDriftDetector,
     )
+    from harness.facades.registries import MLflowModelRegistry
+    from harness.gates.promotion import ModelPromotionValidation, PromotionRequirements
     from harness.load.generated import generate_test_payloads
     from harness.log import Events
     from harness.protocols import Arrivals, MetricSource, Notifier, Platform, Registry, Router, Serving, Stage, Tracker
@@ -94,10 +97,13 @@ _WHERE = {
     "JensenShannonDivergence": "facades.drift",
     "KolmogorovSmirnovTest": "facades.drift",
     "MLBasedDriftDetector": "facades.drift",
+    "MLflowModelRegistry": "facades.registries",
     "Machine": "strategies",
     "MetricSource": "protocols",
     "ModelDeploymentOrchestrator": "facades",
     "ModelNotFoundError": "errors",
+    "ModelPromotionError": "errors",
+    "ModelPromotionValidation": "gates.promotion",
     "ModelRollbackSystem": "facades",
     "ModelServingClient": "serving.client",
     "ModelServingLoadTester": "facades",
@@ -106,6 +112,7 @@ _WHERE = {
     "Options": "app",
     "Platform": "protocols",
     "PopulationStabilityIndex": "facades.drift",
+    "PromotionRequirements": "gates.promotion",
     "Registry": "protocols",
     "Result": "report",
     "RollbackError": "errors",
@@ -165,10 +172,13 @@ __all__ = [
     "JensenShannonDivergence",
     "KolmogorovSmirnovTest",
     "MLBasedDriftDetector",
+    "MLflowModelRegistry",
     "Machine",
     "MetricSource",
     "ModelDeploymentOrchestrator",
     "ModelNotFoundError",
+    "ModelPromotionError",
+    "ModelPromotionValidation",
     "ModelRollbackSystem",
     "ModelServingClient",
     "ModelServingLoadTester",
@@ -177,6 +187,7 @@ __all__ = [
     "Options",
     "Platform",
     "PopulationStabilityIndex",
+    "PromotionRequirements",
     "Registry",
     "Result",
     "RollbackError",

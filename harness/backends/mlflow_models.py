@@ -137,6 +137,19 @@ class Models:
             )
         return model
 
+    def download(self, version: Any, into: Path) -> Path:
+        """The folder of a version's model, below another; nothing in it is loaded."""
+        from mlflow.artifacts import download_artifacts
+
+        return Path(
+            download_artifacts(
+                artifact_uri=self._location(version.source),
+                dst_path=str(into),
+                tracking_uri=self._mlflow.uri,
+                registry_uri=self._mlflow.uri,
+            )
+        )
+
     def _location(self, source: str) -> str:
         """Where the model of a version is kept: it names a run, a logged model, or the place itself."""
         if found := LOGGED.fullmatch(source):
