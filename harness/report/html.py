@@ -18,6 +18,7 @@ from harness.domain.units import duration_text, share_text
 from harness.errors import InputError
 from harness.report import chapters, plots
 from harness.report import text as words
+from harness.report.evaluation_curve import picture
 from harness.report.result import Result
 from harness.report.terminal import actual_text, cost
 from harness.report.why import why
@@ -39,7 +40,8 @@ def write(result: Result, path: Path) -> None:
 
 def render(result: Result) -> str:
     """The page as text; the same result gives the same page."""
-    styles = [asset("uPlot.min.css"), asset("report.css")]
+    curve = picture(result.examined)
+    styles = [asset("uPlot.min.css"), asset("report.css"), *([asset("evaluation.css")] if curve else [])]
     scripts = [asset("uPlot.iife.min.js"), asset("report.js")]
     page: str = (
         environment()
@@ -49,6 +51,7 @@ def render(result: Result) -> str:
             sentence=why(result),
             cost=list(cost(result)),
             first=chapters.first(result),
+            curve=curve,
             then=chapters.then(result),
             known_users=any(arm.users is not None for arm in result.totals.values()),
             plots=plots.plots(result),

@@ -47,6 +47,14 @@ class Behaved:
         return self.failed / self.rows if self.rows else 0.0
 
     @property
+    def reason(self) -> str:
+        """What was seen, in a sentence."""
+        if not self.rows:
+            return f"{self.text}: no row shows it"
+        seen = f"{self.failed:,} of {self.rows:,} rows do ({self.share:.1%})"
+        return f"{self.text}: {seen}" + (f"; {self.detail}" if self.detail else "")
+
+    @property
     def passed(self) -> bool:
         """No more rows failed than may; a check that met no row shows nothing, and so does not pass."""
         return self.rows > 0 and self.share <= self.at_most

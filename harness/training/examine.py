@@ -14,7 +14,7 @@ from harness.domain.evaluation_event import (
     IntervalsFound,
     SlicesFound,
 )
-from harness.domain.event import GateChecked
+from harness.domain.event import GateChecked, GateDetails
 from harness.domain.model import Role, TrainedModel
 from harness.errors import InputError
 from harness.protocols import Case, Population, Tell
@@ -142,13 +142,9 @@ class Examine:
             )
             bound = f"<= {found.at_most * 100:.4g}%"
             tell(GateChecked, "behaviour", found.text, found.passed, found.share, None, bound)
+            tell(GateDetails, "behaviour", found.text, found.passed, found.reason, None, (), (), "")
             if not found.passed:
-                seen = (
-                    f"{found.failed:,} of {found.rows:,} rows do ({found.share:.1%})"
-                    if found.rows
-                    else "no row shows it"
-                )
-                refusals.append(f"behaviour: {found.text}: {seen}")
+                refusals.append(f"behaviour: {found.reason}")
         return tuple(refusals)
 
 
