@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "compare": ("compare", "Hold two runs against each other; of load tests, is the second worse?"),
     "completion": ("completion", "A script that lets your shell complete commands, files and runs."),
     "config": ("config", "Each setting, its value, and where it comes from."),
+    "data": ("data", "The data gate: hold a file against a schema; write a first one."),
     "drift": ("drift", "Compare two data files: has the distribution changed?"),
     "load": ("load", "Load-test a live endpoint and grade it."),
     "init": ("init", "Write a first scenario from your own data, and model."),

@@ -10,8 +10,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from harness.data.dates import date_text
+from harness.data.rule import Rule
 from harness.data.schema import SCHEMA_VERSION, Column, ColumnRole, ColumnType, Schema
 from harness.data.table import infer, typed
+from harness.domain.quality import Severity
 
 MISSING_WORDS: Final = frozenset({"?", "N/A", "NaN", "nan", "null", "NULL"})
 """Words that stand for a missing value wherever they occur; not NA, which is also a country and a continent."""
@@ -135,7 +138,34 @@ def schema_text(schema: Schema, about: str) -> str:
         lines.append(f"missing: {_list(schema.missing)}   # words that stand for a missing value")
     lines.append("columns:")
     lines += [f"  {quoted(column.name)}: {{{', '.join(_said(column))}}}" for column in schema.columns.values()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_of_the_table(schema)]) + "\n"
+
+
+def _of_the_table(schema: Schema) -> Iterable[str]:
+    limits = {"min": schema.least_rows, "max": schema.most_rows}
+    rows = [f"{key}: {value}" for key, value in limits.items() if value is not None]
+    if rows:
+        yield f"rows: {{{', '.join(rows)}}}"
+    if schema.relations:
+        yield "relations:"
+        yield from (f"  - {_sentence(relation.text)}" for relation in schema.relations)
+    if schema.quality:
+        yield "quality:"
+        yield from (f"  - {{{', '.join(_of_rule(rule))}}}" for rule in schema.quality)
+
+
+def _sentence(text: str) -> str:
+    """A relation for YAML: in quotes where it begins with one, or a part of it means something there."""
+    plain = text[:1].isalpha() and ": " not in text and " #" not in text
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _of_rule(rule: Rule) -> Iterable[str]:
+    yield f"check: {rule.check}"
+    if rule.min_share:
+        yield f"min_share: {100 * rule.min_share:g}%"
+    if rule.severity is not Severity.CRITICAL:
+        yield f"severity: {rule.severity}"
 
 
 def _said(column: Column) -> Iterable[str]:
@@ -144,10 +174,17 @@ def _said(column: Column) -> Iterable[str]:
         yield f"role: {column.role}"
     if column.allowed:
         yield f"allowed: {_list(column.allowed)}"
+    written = date_text if column.type is ColumnType.DATE else _number
     if column.least is not None:
-        yield f"min: {_number(column.least)}"
+        yield f"min: {written(column.least)}"
     if column.most is not None:
-        yield f"max: {_number(column.most)}"
+        yield f"max: {written(column.most)}"
+    if column.format:
+        yield f"format: {json.dumps(column.format)}"
+    if column.pattern:
+        yield f"pattern: {json.dumps(column.pattern, ensure_ascii=False)}"
+    if column.unique:
+        yield "unique: true"
     if column.nullable:
         yield "nullable: true"
         if column.max_missing < 1:

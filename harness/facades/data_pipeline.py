@@ -63,7 +63,7 @@ class DataValidationPipeline:
         Args:
             data_path: a CSV (also ``.gz``) or Parquet file, of any size.
             schema_config: ``columns`` by name, each with ``data_type``, ``nullable``, ``min_value``, ``max_value``,
-                ``unique`` and ``severity`` (``critical`` unless it is ``warning``); ``row_count`` with ``min``, ``max``.
+                ``unique`` and ``severity`` (``critical`` or ``warning``); ``row_count`` with ``min``, ``max``.
 
         Raises:
             DataError: the file or the configuration cannot be used.
