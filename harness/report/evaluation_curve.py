@@ -12,7 +12,7 @@ from harness.report.evaluation import of
 from harness.report.sketch import straight
 
 WIDTH, HEIGHT = 420.0, 340.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 10.0, 92.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 24.0, 10.0, 92.0
 """Below the curve, how many rows have which probability."""
 BARS: Final = 36.0
 TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)

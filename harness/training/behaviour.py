@@ -40,6 +40,8 @@ class Behaved:
     at_most: float
     first: tuple[int, ...]
     detail: str
+    does: str
+    """What the rows do that failed."""
 
     @property
     def share(self) -> float:
@@ -50,9 +52,9 @@ class Behaved:
     def reason(self) -> str:
         """What was seen, in a sentence."""
         if not self.rows:
-            return f"{self.text}: no row shows it"
-        seen = f"{self.failed:,} of {self.rows:,} rows do ({self.share:.1%})"
-        return f"{self.text}: {seen}" + (f"; {self.detail}" if self.detail else "")
+            return f"{self.does} in no row: none can show it"
+        allowed = f", and at most {self.at_most * 100:.4g}% may" if self.at_most or self.failed else ""
+        return f"{self.does} in {self.failed:,} of {self.rows:,} rows ({self.share:.1%}){allowed}"
 
     @property
     def passed(self) -> bool:
@@ -99,6 +101,17 @@ def text_of(wanted: Behaviour) -> str:
             return f"{wanted.column} {sign} {abs(wanted.by):g} must not {wanted.must_not} the prediction {most}"
         case Cases():
             return f"{Path(wanted.path).name} must not be answered wrong {most}"
+
+
+def _does(wanted: Behaviour) -> str:
+    match wanted:
+        case Invariant():
+            return f"another {wanted.column} changes the answer"
+        case Directional():
+            sign = "+" if wanted.by >= 0 else "-"
+            return f"{wanted.column} {sign} {abs(wanted.by):g} {wanted.must_not}s the prediction"
+        case Cases():
+            return f"{Path(wanted.path).name} is answered wrong"
 
 
 def _invariant(model: TrainedModel, population: Population, wanted: Invariant) -> Behaved:
@@ -220,4 +233,4 @@ def _moved(before: Answered, after: Answered, tolerance: float) -> NDArray[np.bo
 
 def _behaved(kind: str, wanted: Behaviour, rows: int, failed: pd.Index, detail: str) -> Behaved:
     first = tuple(int(number) for number in failed[:FIRST])
-    return Behaved(kind, text_of(wanted), rows, len(failed), wanted.at_most, first, detail)
+    return Behaved(kind, text_of(wanted), rows, len(failed), wanted.at_most, first, detail, _does(wanted))

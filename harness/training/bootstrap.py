@@ -65,7 +65,7 @@ def intervals(
         draws: the stream that rows are drawn from; None: of seed 0.
 
     Returns:
-        By metric, without those that the rows do not define.
+        By metric, without those that the rows do not define, and others than proportions that no resample changes.
 
     Raises:
         InputError: a metric is none of the task, or there is no resample.
@@ -77,10 +77,11 @@ def intervals(
     for weights in counts(len(answers), resamples, draws or stream(0, "evaluation/bootstrap")):
         for name, (metric, _) in known.items():
             seen[name].append(metric.of(weights))
-    return {
+    made = {
         name: _interval(name, metric, found, np.concatenate(seen[name]), answers, level, method)
         for name, (metric, found) in known.items()
     }
+    return {name: interval for name, interval in made.items() if interval is not None}
 
 
 def counts(rows: int, resamples: int, draws: Stream) -> Iterator[FloatArray]:
@@ -103,10 +104,12 @@ def counts(rows: int, resamples: int, draws: Stream) -> Iterator[FloatArray]:
 
 def _interval(
     name: str, metric: Weighed, found: float, seen: FloatArray, answers: Answered, level: float, method: Method
-) -> Interval:
+) -> Interval | None:
     seen = seen[np.isfinite(seen)]
     rows = len(answers)
-    if name in PROPORTIONS and (not len(seen) or np.ptp(seen) == 0):
+    if not len(seen) or np.ptp(seen) == 0:
+        if name not in PROPORTIONS:
+            return None
         lower, upper = wilson(found, _units(name, answers), _z(level))
         return Interval(name, found, lower, upper, level, rows, len(seen), "wilson")
     left_out = metric.left_out() if method == "bca" else None

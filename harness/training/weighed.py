@@ -143,7 +143,8 @@ def _r2(sums: FloatArray) -> FloatArray:
     # Rounding leaves a little of a spread that is none.
     spread = squares - _share(values**2, rows)
     spread = np.where(spread > 1e-12 * squares, spread, 0)
-    return 1 - _share(errors, spread)
+    found: FloatArray = 1 - _share(errors, spread)
+    return found
 
 
 def _log_losses(answers: Answered) -> FloatArray:

@@ -84,7 +84,7 @@ def test_two_columns_make_a_slice_of_each_pair_that_has_rows():
 
 
 def test_a_slice_of_few_rows_is_shown_and_never_the_worst():
-    answers = Answered(Task.REGRESSION, np.zeros(43), np.r_[np.ones(40), 9.0, 9.0, 9.0])
+    answers = Answered(Task.REGRESSION, np.zeros(43), np.r_[np.linspace(0.5, 1.5, 40), 9.0, 9.0, 9.0])
     rows = pd.DataFrame({"c": ["a"] * 20 + ["b"] * 20 + ["few"] * 3})
     found = sliced(answers, rows, SlicePlan(("c",)), min_rows=20, resamples=50)
     assert [(each.name, each.compared, each.interval is None) for each in found.slices] == [
@@ -211,3 +211,9 @@ def test_recorded_answers_cannot_be_asked_of_shuffled_rows():
     model, rows = of()
     with pytest.raises(InputError, match="of the candidate model only recorded answers are known"):
         importance(replace(model, source=Source.RECORDED), Rows(rows.rows, rows.target, rows.classes))
+
+
+def test_a_figure_that_no_resample_changes_has_no_interval():
+    never = Answered(Task.CLASSIFICATION, np.array([0, 1] * 20), np.zeros(40, np.int64))
+    found = sliced(never, pd.DataFrame({"c": ["a"] * 40}), SlicePlan(("c",)), resamples=100)
+    assert (found.slices[0].metrics["f1"], found.slices[0].interval) == (0.0, None)
