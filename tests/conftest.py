@@ -7,9 +7,12 @@ import pytest
 
 from tests.hooks import hook
 from tests.mlflow_server import mlflow_process, mlflow_server, mlflow_template, their_mlflow
+from tests.postgres import postgresql, postgresql_database
 from tests.requires import ALL
 
-__all__ = ["hook", "mlflow_process", "mlflow_server", "mlflow_template", "their_mlflow"]
+__all__ = [
+    "hook", "mlflow_process", "mlflow_server", "mlflow_template", "postgresql", "postgresql_database", "their_mlflow",
+]  # fmt: skip
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.backends.mlflow import Connection
 from harness.clock import run_virtual
-from harness.contracts import REGISTRY_CHECKS, check_tracker, sample_model
+from harness.contracts import REGISTRY_CHECKS, check_tampering, check_tracker, sample_model
 from harness.domain.model import Revision
 from harness.errors import NotRegistered, RegistryError
 from tests import requires
@@ -110,6 +110,12 @@ async def test_an_artifact_that_someone_changed_is_not_loaded(stores: Callable[[
     mine.write_bytes(b"no archive")
     with pytest.raises(RegistryError, match="not a model file of skops"):
         await registry(uri).load(revision)
+
+
+async def test_no_model_is_loaded_whose_archive_was_changed_or_is_gone(stores: Callable[[], str]) -> None:
+    uri = stores()
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    assert await check_tampering(registry(uri), lambda _: list(folder.rglob("model.skops"))) == 1
 
 
 @pytest.mark.parametrize("form", ["skops", "cloudpickle"])
