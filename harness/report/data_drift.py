@@ -10,6 +10,8 @@ from harness.report.chapter import NONE, Chapter, Line
 from harness.report.drift_chapters import TESTS, number, p_text
 from harness.report.numbers import figure
 
+GATE: Final = "data drift"
+"""The name of the gate that this is."""
 SHOWN: Final = 5
 """Columns that did not drift and are shown all the same."""
 
@@ -87,10 +89,13 @@ def as_json(event: DataDriftChecked) -> dict[str, Any]:
 
 
 def sentence(event: DataDriftChecked) -> str:
-    """In a line, for the diary of a run."""
+    """In a line."""
     names = [*event.absent, *(column.name for column in event.columns if column.drifted)]
-    told = f": {', '.join(names)}" if names else ""
-    return f"{event.current} {'drifted' if event.detected else 'did not drift'} from {event.reference}{told}"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    told = [f"{', '.join(names[:SHOWN])}{more}"] if names else []
+    told += [f"rule `{rule.text}` broken" for rule in event.rules if not rule.passed]
+    why = f": {'; '.join(told)}" if told else ""
+    return f"{event.current} {'drifted' if event.detected else 'did not drift'} from {event.reference}{why}"
 
 
 def kept(event: DataDriftChecked) -> DataDriftChecked:

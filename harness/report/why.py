@@ -7,6 +7,7 @@ from typing import Final
 from harness.domain.analysis import Verdict
 from harness.domain.model import Role
 from harness.report import endings
+from harness.report import data_drift
 from harness.report import text as words
 from harness.report.result import UNFINISHED, Gate, Look, Result, RuleTally
 
@@ -49,6 +50,8 @@ def gate_reason(gate: Gate, result: Result) -> str:
     told = next((each.reason for each in result.gate_details if each.text == gate.text), None)
     if told is not None:
         return told
+    if result.data_drift and gate.name == data_drift.GATE:
+        return data_drift.sentence(result.data_drift)
     rule = words.parts(gate.text)
     bound = f"{rule[1]} {rule[2]}" if rule else gate.text
     against = f", with {words.figure(gate.name, gate.stable)} on stable" if gate.stable is not None else ""
