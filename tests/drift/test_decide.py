@@ -110,3 +110,19 @@ def test_the_strongest_comes_first_also_where_chances_are_nought():
     assert isinstance(told, Decision)
     assert told.drifted == ("b", "a", "c")
     assert [each.figures.cvm_p_value for each in told.columns] == [None] * 3
+
+
+def test_the_change_of_the_electricity_market_is_found_in_its_week_and_not_before():
+    """Weeks of half hours against the first 8,400; three columns stood still until row 17,424."""
+    market = table("electricity.csv.gz")
+    still = {name: market[name] for name in ("vicprice", "vicdemand", "transfer", "period")}
+    fitted = Reference.fit(cut(still, slice(0, 8_400)))
+    named = {
+        end: set(decide(fitted, cut(still, slice(end - 336, end))).drifted) for end in (16_800, 17_136, 17_472, 17_808)
+    }
+    assert named == {
+        16_800: set(),
+        17_136: set(),
+        17_472: {"vicdemand", "transfer"},  # 48 rows of it are after the change
+        17_808: {"vicprice", "vicdemand", "transfer"},
+    }
