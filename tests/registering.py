@@ -48,8 +48,8 @@ def register(uri: str, number: int, each: int) -> None:
 def killed(uri: str, seed: int, moments: int) -> dict[str, Any]:
     """Registrations killed (SIGKILL) at moments drawn from a seed, each tried again afterwards with the same intent.
 
-    A moment is a number of Python's and C's calls since the archive was made and the store was asked to keep it, so that
-    any place between the first line and the last can be hit, and the same one each time.
+    A moment is a number of Python's and C's calls since the store was asked to keep the archive, so that any place
+    between the first line and the last can be hit, and the same one each time.
     """
     registry = SqlRegistry(uri)
     run_real(registry.register, sample_model(1), "before/0")
