@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from harness.domain.model import GivenPlan
     from harness.domain.rollout import RolloutPolicy
     from harness.domain.scenario import Scenario
+    from harness.engine.graph import Node, Pipeline
+    from harness.engine.store import FolderStore, MemoryStore, digest_of
     from harness.errors import (
         BackendError,
         CanaryDeploymentError,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         PopulationStabilityIndex,
         StatisticalDriftDetector,
     )
+    from harness.facades.evaluation import ModelEvaluator
     from harness.facades.registries import MLflowModelRegistry
     from harness.gates.promotion import ModelPromotionValidation, PromotionRequirements
     from harness.load.generated import generate_test_payloads
@@ -90,6 +93,7 @@ _WHERE = {
     "DomainSpecificDriftDetector": "facades.drift",
     "EndpointError": "errors",
     "Events": "log",
+    "FolderStore": "engine.store",
     "GivenPlan": "domain.model",
     "HarnessError": "errors",
     "InputError": "errors",
@@ -99,8 +103,10 @@ _WHERE = {
     "MLBasedDriftDetector": "facades.drift",
     "MLflowModelRegistry": "facades.registries",
     "Machine": "strategies",
+    "MemoryStore": "engine.store",
     "MetricSource": "protocols",
     "ModelDeploymentOrchestrator": "facades",
+    "ModelEvaluator": "facades.evaluation",
     "ModelNotFoundError": "errors",
     "ModelPromotionError": "errors",
     "ModelPromotionValidation": "gates.promotion",
@@ -108,8 +114,10 @@ _WHERE = {
     "ModelServingClient": "serving.client",
     "ModelServingLoadTester": "facades",
     "MonitoringSetup": "exporters.monitoring",
+    "Node": "engine.graph",
     "Notifier": "protocols",
     "Options": "app",
+    "Pipeline": "engine.graph",
     "Platform": "protocols",
     "PopulationStabilityIndex": "facades.drift",
     "PromotionRequirements": "gates.promotion",
@@ -136,6 +144,7 @@ _WHERE = {
     "blue_green_steps": "strategies.blue_green",
     "canary": "strategies",
     "canary_steps": "strategies.canary",
+    "digest_of": "engine.store",
     "generate_test_payloads": "load.generated",
     "load_scenario": "app",
     "rehearsal": "app",
@@ -165,6 +174,7 @@ __all__ = [
     "DomainSpecificDriftDetector",
     "EndpointError",
     "Events",
+    "FolderStore",
     "GivenPlan",
     "HarnessError",
     "InputError",
@@ -174,8 +184,10 @@ __all__ = [
     "MLBasedDriftDetector",
     "MLflowModelRegistry",
     "Machine",
+    "MemoryStore",
     "MetricSource",
     "ModelDeploymentOrchestrator",
+    "ModelEvaluator",
     "ModelNotFoundError",
     "ModelPromotionError",
     "ModelPromotionValidation",
@@ -183,8 +195,10 @@ __all__ = [
     "ModelServingClient",
     "ModelServingLoadTester",
     "MonitoringSetup",
+    "Node",
     "Notifier",
     "Options",
+    "Pipeline",
     "Platform",
     "PopulationStabilityIndex",
     "PromotionRequirements",
@@ -210,6 +224,7 @@ __all__ = [
     "blue_green_steps",
     "canary",
     "canary_steps",
+    "digest_of",
     "generate_test_payloads",
     "load_scenario",
     "rehearsal",
