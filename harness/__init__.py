@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     )
     from harness.facades.evaluation import ModelEvaluator
     from harness.facades.registries import MLflowModelRegistry
+    from harness.facades.tracking import ExperimentTracker, MLflowExperimentTracker
+    from harness.facades.training import HyperparameterTuner, ModelTrainer
+    from harness.facades.training_pipeline import TrainingPipeline
     from harness.gates.promotion import ModelPromotionValidation, PromotionRequirements
     from harness.load.generated import generate_test_payloads
     from harness.log import Events
@@ -93,14 +96,17 @@ _WHERE = {
     "DomainSpecificDriftDetector": "facades.drift",
     "EndpointError": "errors",
     "Events": "log",
+    "ExperimentTracker": "facades.tracking",
     "FolderStore": "engine.store",
     "GivenPlan": "domain.model",
     "HarnessError": "errors",
+    "HyperparameterTuner": "facades.training",
     "InputError": "errors",
     "InvalidModelMetadataError": "errors",
     "JensenShannonDivergence": "facades.drift",
     "KolmogorovSmirnovTest": "facades.drift",
     "MLBasedDriftDetector": "facades.drift",
+    "MLflowExperimentTracker": "facades.tracking",
     "MLflowModelRegistry": "facades.registries",
     "Machine": "strategies",
     "MemoryStore": "engine.store",
@@ -113,6 +119,7 @@ _WHERE = {
     "ModelRollbackSystem": "facades",
     "ModelServingClient": "serving.client",
     "ModelServingLoadTester": "facades",
+    "ModelTrainer": "facades.training",
     "MonitoringSetup": "exporters.monitoring",
     "Node": "engine.graph",
     "Notifier": "protocols",
@@ -137,6 +144,7 @@ _WHERE = {
     "StatisticalDriftDetector": "facades.drift",
     "Stop": "app",
     "Tracker": "protocols",
+    "TrainingPipeline": "facades.training_pipeline",
     "ab_test": "strategies",
     "ab_test_steps": "strategies.ab_test",
     "analysis_policy": "app",
@@ -174,14 +182,17 @@ __all__ = [
     "DomainSpecificDriftDetector",
     "EndpointError",
     "Events",
+    "ExperimentTracker",
     "FolderStore",
     "GivenPlan",
     "HarnessError",
+    "HyperparameterTuner",
     "InputError",
     "InvalidModelMetadataError",
     "JensenShannonDivergence",
     "KolmogorovSmirnovTest",
     "MLBasedDriftDetector",
+    "MLflowExperimentTracker",
     "MLflowModelRegistry",
     "Machine",
     "MemoryStore",
@@ -194,6 +205,7 @@ __all__ = [
     "ModelRollbackSystem",
     "ModelServingClient",
     "ModelServingLoadTester",
+    "ModelTrainer",
     "MonitoringSetup",
     "Node",
     "Notifier",
@@ -217,6 +229,7 @@ __all__ = [
     "StatisticalDriftDetector",
     "Stop",
     "Tracker",
+    "TrainingPipeline",
     "ab_test",
     "ab_test_steps",
     "analysis_policy",

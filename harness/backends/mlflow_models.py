@@ -179,6 +179,31 @@ def save(model: TrainedModel, folder: Path) -> Path:
     Raises:
         ArtifactError: a skops archive cannot hold it without types that are not known to be harmless.
     """
+    known = {
+        "role": model.role.value,
+        "algorithm": model.algorithm,
+        "params": dict(model.params),
+        "task": model.task.value,
+        "features": list(model.features),
+        "classes": list(model.classes),
+        "data_digest": model.data_digest,
+        "features_digest": model.features_digest,
+        "metrics": {name: float(value) for name, value in model.metrics.items()},
+    }
+    return save_estimator(model.estimator, folder, {METADATA: known})
+
+
+def save_estimator(estimator: Any, folder: Path, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write a fitted scikit-learn model as a skops archive; the folder.
+
+    Args:
+        estimator: fitted.
+        folder: it is made.
+        metadata: what stands beside it in ``MLmodel``.
+
+    Raises:
+        ArtifactError: a skops archive cannot hold it without types that are not known to be harmless.
+    """
     import mlflow.sklearn
     from mlflow.exceptions import MlflowException
 
@@ -187,24 +212,12 @@ def save(model: TrainedModel, folder: Path) -> Path:
 
     with calm(), _refusing(MlflowException):
         mlflow.sklearn.save_model(
-            model.estimator,
+            estimator,
             str(folder),
             serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
             skops_trusted_types=sorted(TRUSTED),
             pip_requirements=[f"{name}=={installed_version(name)}" for name in PACKAGES],
-            metadata={
-                METADATA: {
-                    "role": model.role.value,
-                    "algorithm": model.algorithm,
-                    "params": dict(model.params),
-                    "task": model.task.value,
-                    "features": list(model.features),
-                    "classes": list(model.classes),
-                    "data_digest": model.data_digest,
-                    "features_digest": model.features_digest,
-                    "metrics": {name: float(value) for name, value in model.metrics.items()},
-                }
-            },
+            metadata=dict(metadata or {}),
         )
     return folder
 
