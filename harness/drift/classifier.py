@@ -91,6 +91,7 @@ def compare(
     features, categorical = _features(before, now, columns)
     labels = np.repeat(np.array([0, 1], dtype=np.int64), [len(before), len(now)])
     folds = _folds(labels, drawn)
+    features = _with_values(features, folds[0])
     answered, last = _answered(features, categorical, labels, folds, stream.child("model"))
     auc = float(np.average([fold.auc for fold in answered], weights=[len(fold.labels) for fold in answered]))
     p_value = _p_value(answered, alpha, stream.child("permutations"))
@@ -137,6 +138,12 @@ def _codes(values: "pd.Series[Any]") -> FloatArray:
     rare = np.isnan(codes) & values.notna().to_numpy()
     codes[rare] = len(frequent)
     return codes
+
+
+def _with_values(features: FloatArray, first: IntArray) -> FloatArray:
+    """A column without any value in the first fold says no more than where it has one: trees want a value to learn."""
+    empty = np.isnan(features[first]).all(axis=0)
+    return np.where(empty, np.isnan(features), features)
 
 
 def _folds(labels: IntArray, drawn: np.random.Generator) -> list[IntArray]:

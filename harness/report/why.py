@@ -6,8 +6,7 @@ from typing import Final
 
 from harness.domain.analysis import Verdict
 from harness.domain.model import Role
-from harness.report import endings
-from harness.report import data_drift
+from harness.report import data_drift, endings
 from harness.report import text as words
 from harness.report.result import UNFINISHED, Gate, Look, Result, RuleTally
 

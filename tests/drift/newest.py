@@ -1,4 +1,4 @@
-"""How scenarios/data/telco_newest.csv.gz was made: ``.venv/bin/python -m tests.drift.newest`` from the project's folder.
+"""How scenarios/data/telco_newest.csv.gz was made: ``.venv/bin/python -m tests.drift.newest`` from the project folder.
 
 500 customers of telco_churn.csv.gz drawn by seed, those who pay month by month more often than others; prices raised by
 15 %, and 6 % of the total charges lost on the way. Nobody knows yet who left.

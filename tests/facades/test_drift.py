@@ -1,4 +1,4 @@
-"""Drift detection under the handbook's names: its own test case as written there, and how often it alarms for nothing."""
+"""Drift detection under the handbook's names: its own case as written there, and how often it alarms for nothing."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_forty_undrifted_tables_raise_at_most_two_alarms() -> None:
     # At 1 % over all detectors 0.4 alarms are expected of 40; three or more come of chance in 0.8 % of such batches.
     alarms = 0
     for seed in range(40):
-        data = table(seed, 600)
+        data = table(seed, 400)
         found = DataDriftDetection().detect_data_drift(data.iloc[-100:], data.iloc[:-100])
         assert found.drift_detected == (found.drift_score > 0.1)
         alarms += found.drift_detected
