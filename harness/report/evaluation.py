@@ -187,7 +187,7 @@ def _importance(found: ImportanceFound) -> Chapter:
 
 def as_json(events: Sequence[Event]) -> dict[str, Any]:
     """The same as a program reads it: by kind, each with its role; figures as the log keeps them."""
-    named = {
+    named: dict[str, type[Event]] = {
         "intervals": IntervalsFound,
         "slices": SlicesFound,
         "calibration": CalibrationFound,

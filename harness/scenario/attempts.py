@@ -1,27 +1,17 @@
 """The scenario file: how often a stage before deployment is tried, and how long it may take."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from harness.analysis.vocabulary import suggestion
 from harness.domain.attempts import Attempts
-from harness.scenario.inputs import Input, WrongValueError
-from harness.scenario.quantities import Count, Duration, LongDuration, context_in, written
+from harness.scenario.inputs import At, ContradictionError, Input, refuse
+from harness.scenario.quantities import Count, Duration, LongDuration, context_in
 
 OWN: Final = ("validate", "train", "evaluate", "examine", "staging", "load")
 """Stages that may be tried again: what they do twice does no harm."""
-
-
-def _stage(value: Any, info: ValidationInfo) -> str:
-    words = (*OWN, *context_in(info).catalog.stages)
-    if not isinstance(value, str) or value not in words:
-        raise WrongValueError(suggestion(written(value), words, "stages that may be tried again"))
-    return value
-
-
-Stage = Annotated[str, PlainValidator(_stage), WithJsonSchema({"type": "string"})]
 
 
 class AttemptsInput(Input):
@@ -36,6 +26,19 @@ class AttemptsInput(Input):
         validate_default=True,
         description="Before the second attempt; twice as long before each that follows, at most 5m.",
     )
+
+
+def _known(given: dict[str, AttemptsInput], info: ValidationInfo) -> dict[str, AttemptsInput]:
+    words = (*OWN, *context_in(info).catalog.stages)
+    refuse(
+        At((name,), ContradictionError(f"is no stage that may be tried again; {suggestion(name, words, 'those are')}"))
+        for name in given
+        if name not in words
+    )
+    return given
+
+
+ByStage = Annotated[dict[str, AttemptsInput], AfterValidator(_known)]
 
 
 def attempts_of(given: Mapping[str, AttemptsInput]) -> dict[str, Attempts]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from harness.backends.uri import FORGETFUL, split
-from harness.scenario.attempts import AttemptsInput, Stage
+from harness.scenario.attempts import ByStage
 from harness.scenario.context import Context
 from harness.scenario.environment import FaultInput, LabelsInput, ServiceInput, TrafficInput
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
@@ -86,7 +86,7 @@ class Document(Input):
     notify: list[Channel] = Field(
         [], description="Where people are told: log, memory, or the URL of a webhook.", examples=[["log"]]
     )
-    attempts: dict[Stage, AttemptsInput] = Field(
+    attempts: ByStage = Field(
         {},
         description="How often stages before deployment are tried where a backend fails, and how long they may take.",
         examples=[{"train": {"timeout": "30m", "retries": 2, "backoff": "10s"}}],

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
@@ -91,7 +91,7 @@ class BehaviourInput(Input):
     )
     lower: Column | None = Field(None, description="Lower this column, and see where the prediction goes.")
     by: Number | None = Field(None, description="By so much, in its unit.", examples=[10])
-    must_not: Annotated[str, *one_word(("lower", "raise"))] | None = Field(
+    must_not: Annotated[Literal["lower", "raise"], *one_word(("lower", "raise"))] | None = Field(
         None,
         description="What must not happen to the probability of the positive class, or to the value.",
         examples=["lower"],
@@ -132,8 +132,7 @@ class BehaviourInput(Input):
         if self.file is not None:
             return Cases(self.file, self.at_most, self.tolerance or 0.0)
         sign = 1.0 if self.raise_ is not None else -1.0
-        must_not = "lower" if self.must_not == "lower" else "raise"
-        return Directional(given(self.moved), sign * given(self.by), must_not, self.at_most)
+        return Directional(given(self.moved), sign * given(self.by), given(self.must_not), self.at_most)
 
 
 class EvaluationInput(Input):

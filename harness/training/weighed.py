@@ -127,7 +127,8 @@ def value(metric: str, answers: Answered) -> float:
 
 
 def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
+    found: FloatArray = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
+    return found
 
 
 def _first_of_second(sums: FloatArray) -> FloatArray:
