@@ -6,6 +6,8 @@ from typing import Any, Final
 from harness.analysis.grammar import parse
 from harness.analysis.vocabulary import Scope, Standing
 from harness.domain.analysis import AnalysisPolicy, NoData, Rule
+from harness.domain.attempts import Attempts
+from harness.domain.evaluation import EvaluationPlan
 from harness.domain.fault import Fault
 from harness.domain.gates import GatePlan
 from harness.domain.lifecycle import Aftercare, LoadStagePlan, Monitor, ScriptedOrder, StagingPlan, Successor
@@ -109,6 +111,8 @@ def rehearsal(
     aftercare: Aftercare | None = None,
     stages: Sequence[str] = (),
     notify: Sequence[str] = (),
+    evaluation: EvaluationPlan | None = None,
+    attempts: Mapping[str, Attempts] | None = None,
     backends: Backends | None = None,
     horizon: Duration | None = None,
     clock: str = "virtual",
@@ -138,6 +142,8 @@ def rehearsal(
         aftercare: what happens after a promotion.
         stages: stages that other packages bring.
         notify: where people are told.
+        evaluation: what the candidate is asked beyond its figures on all held-out rows.
+        attempts: how often stages before deployment are tried, and how long they may take, by name.
         backends: what stands behind each boundary.
         horizon: where the run ends at the latest; default: ``4h``, and more where the policy takes longer.
         clock: ``virtual`` or ``real``.
@@ -150,7 +156,15 @@ def rehearsal(
     if clock not in tuple(Clock):
         raise InputError(f"clock is {clock!r}; it is one of {', '.join(Clock)}")
     checks = tuple(gate for gate in gates if not isinstance(gate, str))
-    plan = ModelPlan(model, source_of(stable), source_of(candidate), data, _gates(gates, data), checks=checks)
+    plan = ModelPlan(
+        model,
+        source_of(stable),
+        source_of(candidate),
+        data,
+        _gates(gates, data),
+        checks=checks,
+        evaluation=evaluation,
+    )
     made = Scenario(
         name=_slug(name),
         description=description,
@@ -174,6 +188,7 @@ def rehearsal(
         aftercare=aftercare,
         stages=tuple(stages),
         notify=tuple(notify),
+        attempts=dict(attempts or {}),
     )
     _check(made)
     return dated(made)
