@@ -63,6 +63,9 @@ HARMLESS: Final = frozenset(
 """What a pickled model may import beside scikit-learn's own estimators; by full names, for a module that holds one
 harmless function may hold another that runs what it is given."""
 
+RENAMED: Final = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+"""Modules by their names of Python 2, which old protocols still write."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -113,6 +116,8 @@ def _pickle(data: bytes, name: str, plan: Security) -> Iterator[Finding]:
 
 def trusted(name: str, plan: Security) -> bool:
     """Whether a type or function is known to be harmless, or allowed by the plan."""
+    module, _, rest = name.partition(".")
+    name = f"{RENAMED.get(module, module)}.{rest}"
     return name in HARMLESS or name in plan.allow or name in known_types()
 
 
