@@ -61,7 +61,9 @@ if TYPE_CHECKING:
         PopulationStabilityIndex,
         StatisticalDriftDetector,
     )
+    from harness.facades.dvc import DVCIntegration
     from harness.facades.evaluation import ModelEvaluator
+    from harness.facades.features import DataPipeline, DataTransformer, FeatureEngineer, FeatureStore
     from harness.facades.registries import MLflowModelRegistry
     from harness.facades.tracking import ExperimentTracker, MLflowExperimentTracker
     from harness.facades.training import HyperparameterTuner, ModelTrainer
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from harness.strategies.shadow import shadow_steps
 
 _WHERE = {
+    "STRATEGIES": "strategies",
     "Arrivals": "protocols",
     "AsyncModelServingClient": "serving.client",
     "BackendError": "errors",
@@ -87,7 +90,10 @@ _WHERE = {
     "CanaryDeploymentError": "errors",
     "ChiSquareTest": "facades.drift",
     "CustomModelRegistry": "facades",
+    "DVCIntegration": "facades.dvc",
     "DataDriftDetection": "facades.drift",
+    "DataPipeline": "facades.features",
+    "DataTransformer": "facades.features",
     "DataValidationError": "errors",
     "DataValidationPipeline": "facades.data_pipeline",
     "DataValidator": "facades.data",
@@ -97,6 +103,8 @@ _WHERE = {
     "EndpointError": "errors",
     "Events": "log",
     "ExperimentTracker": "facades.tracking",
+    "FeatureEngineer": "facades.features",
+    "FeatureStore": "facades.features",
     "FolderStore": "engine.store",
     "GivenPlan": "domain.model",
     "HarnessError": "errors",
@@ -136,7 +144,6 @@ _WHERE = {
     "RollingDeployment": "facades",
     "RolloutPolicy": "domain.rollout",
     "Router": "protocols",
-    "STRATEGIES": "strategies",
     "Scenario": "domain.scenario",
     "ScenarioError": "errors",
     "Serving": "protocols",
@@ -173,7 +180,10 @@ __all__ = [
     "CanaryDeploymentError",
     "ChiSquareTest",
     "CustomModelRegistry",
+    "DVCIntegration",
     "DataDriftDetection",
+    "DataPipeline",
+    "DataTransformer",
     "DataValidationError",
     "DataValidationPipeline",
     "DataValidator",
@@ -183,6 +193,8 @@ __all__ = [
     "EndpointError",
     "Events",
     "ExperimentTracker",
+    "FeatureEngineer",
+    "FeatureStore",
     "FolderStore",
     "GivenPlan",
     "HarnessError",
