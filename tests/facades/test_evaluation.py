@@ -1,5 +1,9 @@
 """The handbook's `ModelEvaluator`: against scikit-learn, and as the handbook's test uses it."""
 
+import doctest
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -130,3 +134,12 @@ def test_what_cannot_be_measured_says_why():
         evaluate(asked=["rmse"])
     with pytest.raises(InputError, match="100 answers for 99 rows"):
         evaluate(y=Y[301:400])
+
+
+def test_what_the_document_shows_runs():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    examples = "\n".join(re.findall(r"```pycon\n(.*?)```", page[page.index("## Evaluation\n") :], re.DOTALL))
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(examples, {}, "training.md", "docs/training.md", 0))
+    assert runner.summarize(verbose=False).failed == 0
+    assert runner.tries > 10
