@@ -84,7 +84,7 @@ def folds_of(rows: Rows, plan: FoldsPlan, draws: Stream) -> tuple[Fold, ...]:
     for number, fold in enumerate(cut, start=1):
         if rows.classes and len(np.unique(rows.target[fold.train])) < 2:
             raise InputError(
-                f"fold {number} of {plan.folds} ({how}) would learn from rows of one class; take fewer folds"
+                f"fold {number} ({how}) would learn from rows of one class; take fewer folds"
             )
     return tuple(cut)
 

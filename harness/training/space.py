@@ -56,7 +56,8 @@ def range_of(said: Any) -> Range:
         return _choice(said)
     if not isinstance(said, Mapping):
         raise ValueError(f"a range is {FORMS}; a fixed value belongs to params")  # noqa: TRY004 - the user's text
-    kinds = [kind for kind in KINDS if kind in said and not (kind == "log" and isinstance(said[kind], bool))]
+    beside = "int" in said or "float" in said  # where log is true or false
+    kinds = [kind for kind in KINDS if kind in said and not (kind == "log" and beside)]
     if len(kinds) != 1:
         raise ValueError(f"a range has exactly one of {', '.join(KINDS)}: {FORMS}")
     (kind,) = kinds
