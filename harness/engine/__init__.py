@@ -6,6 +6,12 @@ stages.py    gates and registration, which need nothing but rules and a registry
 rollout.py   feeds the machine with what is seen, and does what it asks for
 looks.py     measures both arms again and again, and judges them
 settle.py    promotion, and the way back to stable, verified or escalated
+attempts.py  trying a stage again after a pause, and giving it up in time
+
+Beside a run:
+
+graph.py     stages that need each other, as soon as they can, some side by side
+store.py     their results, kept by the digest of what they were made of
 """
 
 from harness.engine.executor import Parts

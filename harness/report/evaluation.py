@@ -21,7 +21,7 @@ from harness.report.numbers import figure
 STAGE: Final = "examine"
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "rmse", "mae"})
 COLUMNS: Final = 10
-"""Of the most important; a page and JSON have all."""
+"""The most important; JSON has all."""
 E = TypeVar("E", bound=Event)
 
 
