@@ -69,7 +69,7 @@ def _weighted(parts: Mapping[Detector, Tested], importance: Mapping[str, float])
                 yield from ((3.0, _absent(name)) for name in part.absent)
                 yield from (each for column in part.columns if column.drifted for each in _column(column, importance))
             case Columns():
-                yield from ((2.0, _answers(detector, column)) for column in part.columns if column.drifted)
+                yield from ((1 + each.effect, _answers(detector, each)) for each in part.columns if each.drifted)
             case ClassifierDrift() if part.drifted and not _drifted(parts):
                 yield 1.5, _together(part, alone=Detector.STATISTICAL not in parts)
             case ReconstructionDrift() if part.drifted and not _drifted(parts):
@@ -124,7 +124,7 @@ def unit_change(before: Summary, now: Summary) -> str | None:
     'the median went from 70.3 to 7,035 (x100), its spread likewise, as with hundredths instead of wholes, such as \
 cents for euros or percent for shares'
     """
-    if not before.median or not now.median or not before.deviation or not now.deviation:
+    if not before.median or not now.median or not before.deviation or not now.deviation or _constant(before):
         return None
     ratio, spread = now.median / before.median, now.deviation / before.deviation
     if ratio <= 0:
@@ -145,11 +145,18 @@ cents for euros or percent for shares'
 def _shifted(before: Summary, now: Summary) -> bool:
     """Whether the mean moved by more than is nothing to speak of."""
     by = abs((now.mean or 0.0) - (before.mean or 0.0))
-    return by >= NOTABLE * before.deviation if before.deviation else by > 0
+    return by >= NOTABLE * before.deviation if before.deviation and not _constant(before) else by > 0
+
+
+def _constant(side: Summary) -> bool:
+    """Whether all its values are one; its deviation is then rounding, if not nought."""
+    return side.least is not None and side.least == side.most
 
 
 def _moved(before: Summary, now: Summary) -> str:
     mean, was = now.mean or 0.0, before.mean or 0.0
+    if _constant(before) or _constant(now):
+        return f"{_values(before, 'it was')}, {_values(now, 'now it is')}"
     by = (mean - was) / before.deviation if before.deviation else math.inf
     told = f"the mean went from {_number(was)} to {_number(mean)}"
     if math.isfinite(by) and abs(by) >= NOTABLE:
@@ -160,6 +167,12 @@ def _moved(before: Summary, now: Summary) -> str:
             f"{_number(before.deviation)}, now {_number(now.deviation)})"
         )
     return told
+
+
+def _values(side: Summary, said: str) -> str:
+    if _constant(side):
+        return f"{said} always {_number(side.most or 0.0)}"
+    return f"{said} {_number(side.least or 0.0)} to {_number(side.most or 0.0)}"
 
 
 def _shares(column: ColumnDrift) -> str:

@@ -206,6 +206,12 @@ def test_a_shift_is_told_in_standard_deviations_with_what_the_model_leans_on() -
     assert "importance for the model: 40 %" in first
 
 
+def test_a_column_that_never_varied_is_told_without_a_division_by_nothing() -> None:
+    constant = table(0).assign(rate=0.3), table(1, 300).assign(rate=np.linspace(0, 1, 300))
+    assert found(constant[1], constant[0]).recommendations[0].startswith("rate: it was always 0.3, now it is 0 to 1.")
+    assert found(constant[0], constant[1]).recommendations[0].startswith("rate: it was 0 to 1, now it is always 0.3.")
+
+
 def test_new_categories_are_named() -> None:
     current = table(1, 300)
     current.loc[:80, "plan"] = "family"
