@@ -23,6 +23,14 @@ SECRET = "s3cr3t/w@rd"
         ("mlflow+sqlite:////else/m.db", "mlflow+sqlite:////else/m.db"),
         ("mlflow+https://mlflow.example.org:8443/base/", "mlflow+https://mlflow.example.org:8443/base"),
         ("theirs+s3://bucket", "theirs+s3://bucket"),
+        ("sqlite:///../runs/r.db", "sqlite:////runs/r.db"),
+        ("sqlite:////else/a+b.db", "sqlite:////else/a+b.db"),
+        ("sql+sqlite:///r.db", "sqlite:////here/r.db"),
+        (
+            "postgresql://ann@db.example.org:5432/models?sslmode=require",
+            "postgresql://ann@db.example.org:5432/models?sslmode=require",
+        ),
+        ("postgresql:///models?host=/run/postgresql", "postgresql:///models?host=/run/postgresql"),
     ],
 )
 def test_what_a_user_writes_is_what_a_scenario_holds(written: str, held: str) -> None:
@@ -33,7 +41,9 @@ def test_what_a_user_writes_is_what_a_scenario_holds(written: str, held: str) ->
 @pytest.mark.parametrize(
     "wrong",
     ["mlflow", "mlflow+sqlite:///", "mlflow+sqlite:///a?b", "mlflow+http://", "mlflow+http://h:x", "mlflow+ftp://h",
-     "mlflow+postgresql://h/db", "mlflow+http://h?token=1", f"mlflow+http://ann:{SECRET}@h"],
+     "mlflow+postgresql://h/db", "mlflow+http://h?token=1", f"mlflow+http://ann:{SECRET}@h",
+     "sql", "sqlite://r.db", "sqlite:///", "sqlite:///a?b", "postgres://h/db", "postgresql+psycopg://h/db", "postgresql://h:x/db",
+     f"postgresql://ann:{SECRET}@h/db", f"postgresql://h/db?user=ann&password={SECRET}", f"postgresql://h/db?sslpassword={SECRET}"],
 )  # fmt: skip
 def test_other_forms_are_refused(wrong: str) -> None:
     with pytest.raises(BackendUriError) as told:
