@@ -139,7 +139,7 @@ def test_arrays_that_joblib_writes_between_the_opcodes_are_not_known(tmp_path: P
     assert "cannot be read to its end" in refused((tmp_path / "model.joblib").read_bytes(), TRUSTING)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from([b"", b"\x80\x04", b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"x\x9c"]),
@@ -149,7 +149,7 @@ def test_bytes_of_any_kind_are_refused_and_break_nothing(data: bytes, start: byt
     assert any(each.refused for each in found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text() | st.binary(),
