@@ -84,8 +84,7 @@ class Dvc:
             raise InputError(
                 f"{self.root}: DVC keeps its versions in git, and this is no git repository; git init first"
             )
-        below = Path(top.strip()).resolve() != self.root.resolve()
-        await self.dvc("init", "--quiet", *(["--subdir"] if below else []))
+        await self.dvc("init", "--quiet", *([] if self._is(top.strip()) else ["--subdir"]))
 
     async def remote_add(self, name: str, url: str, *, default: bool = True) -> None:
         """Name a remote store: a folder, or ``s3://bucket/path``; one of that name is replaced.
@@ -244,6 +243,9 @@ class Dvc:
         here = str(Path(sys.executable).parent)
         path = os.pathsep.join([here, self._variables.get("PATH", os.defpath)])
         return {**self._variables, "DVC_NO_ANALYTICS": "1", "GIT_TERMINAL_PROMPT": "0", "PATH": path}
+
+    def _is(self, folder: str) -> bool:
+        return Path(folder).resolve() == self.root.resolve()
 
     def _masked(self, text: str) -> str:
         return mask(text, secrets_in({**self._variables}))

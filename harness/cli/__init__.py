@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "data": ("data", "The data gate: hold a file against a schema; write a first one."),
     "drift": ("drift", "Compare two data files: has the distribution changed?"),
     "load": ("load", "Load-test a live endpoint and grade it."),
+    "export": ("export", "A scenario as files that other programs read: a pipeline of DVC."),
     "init": ("init", "Write a first scenario from your own data, and model."),
     "plan": ("plan", "The timeline that the policy would take if all goes well."),
     "registry": ("registry", "The model registry: list, show, promote, roll back, trace, verify."),
@@ -25,6 +26,7 @@ COMMANDS: Final = {
     "run": ("run", "Run scenarios; several are one suite."),
     "runs": ("runs", "Runs that are kept, load tests too: list, show, compare, prune."),
     "schema": ("schema", "JSON Schema of the scenario file, for editors."),
+    "stage": ("stage", "One stage of a scenario's lifecycle, and the files it leaves."),
     "serve": ("serve", "A model server, or with --fake a tunable stand-in."),
 }
 """Module below `harness.cli` and short help of each command."""

@@ -7,9 +7,9 @@ from enum import StrEnum
 from harness.domain.analysis import Rule
 from harness.domain.attempts import Attempts
 from harness.domain.fault import Fault
-from harness.domain.features import dates_of
+from harness.domain.features import FeatureSet, dates_of
 from harness.domain.lifecycle import Aftercare, LoadStagePlan, ScriptedOrder, StagingPlan, Successor
-from harness.domain.model import ModelPlan, Role, TrainPlan
+from harness.domain.model import ExperimentsPlan, ModelPlan, ModelSource, Role, TrainPlan
 from harness.domain.rollout import RolloutPolicy
 from harness.domain.service import Service
 from harness.domain.traffic import Labels, Traffic
@@ -80,7 +80,13 @@ def dated(scenario: Scenario) -> Scenario:
     sources = [plan.stable, plan.candidate, *(newer.candidate for newer in scenario.successors)]
     if care and care.retrain:
         sources.append(care.retrain.source)
-    dates = dates_of(source.features for source in sources if isinstance(source, TrainPlan))
+    dates = dates_of(features for source in sources for features in _sets(source))
     if not dates or plan.data is None:
         return scenario
     return replace(scenario, model=replace(plan, data=replace(plan.data, dates=dates)))
+
+
+def _sets(source: ModelSource) -> tuple[FeatureSet | None, ...]:
+    if isinstance(source, ExperimentsPlan):
+        return tuple(each.features for each in source.experiments)
+    return (source.features,) if isinstance(source, TrainPlan) else ()

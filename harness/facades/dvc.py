@@ -8,7 +8,7 @@ from harness.backends.dvc import DataVersion, Dvc
 from harness.clock import run_real
 
 REMOTE: Final = "storage"
-S3_URL: Final = "HARNESS_DVC_URL"
+S3_URL: Final = "DVC_REMOTE_URL"
 """The variable that names the S3 store: ``s3://my-ml-data-bucket/dvc-storage``."""
 FOLDER: Final = "dvc-storage"
 
@@ -29,7 +29,7 @@ class DVCIntegration:
         """Put the folder under DVC and name its store; the store's URL.
 
         Args:
-            remote: a folder, or ``s3://bucket/path``; None: what the variable ``HARNESS_DVC_URL`` says, else the folder
+            remote: a folder, or ``s3://bucket/path``; None: what the variable ``DVC_REMOTE_URL`` says, else the folder
                 ``dvc-storage`` beside the repository. Credentials of S3 come from ``AWS_ACCESS_KEY_ID``,
                 ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``; they are committed nowhere.
 
@@ -65,15 +65,15 @@ class DVCIntegration:
         """
         return run_real(self._reproduce, transfer)
 
-    async def _reproduce(self, transfer: bool) -> tuple[str, ...]:  # noqa: FBT001 - of a function called by place
-        if transfer and await self._any_stored():
+    async def _reproduce(self, transfer: bool) -> tuple[str, ...]:
+        if transfer and self._any_stored():
             await self.dvc.pull()
         ran = await self.dvc.repro()
         if transfer:
             await self.dvc.push()
         return ran
 
-    async def _any_stored(self) -> bool:
+    def _any_stored(self) -> bool:
         """Whether anything was ever kept: DVC fails to pull what no pipeline has made yet."""
         root = Path(self.repo_path)
         return (root / "dvc.lock").exists() or any(root.rglob("*.dvc"))
