@@ -129,8 +129,8 @@ async def _evaluate(scenario: Scenario, folder: Path) -> dict[str, Any]:
     for role, file in files.items():
         if not file.exists():
             raise InputError(f"{file}: there is no model of {role} yet; run `harness stage train` into the same folder")
-    plans = {role.value: ArtifactPlan(str(file)) for role, file in files.items()}
-    trained = replace(scenario, model=replace(scenario.model, **plans))
+    stable, candidate = (ArtifactPlan(str(files[role])) for role in ARMS)
+    trained = replace(scenario, model=replace(scenario.model, stable=stable, candidate=candidate))
     told = _Told()
     case = await Evaluate().run(await Train().run(await _read(trained, told), told), told)
     said = {role.value: {name: float(value) for name, value in case.models[role].metrics.items()} for role in ARMS}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHODS: Final = ("min_max", "standard", "robust")
-TYPES: Final = {
+TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "normalize": {"columns": None, "method": "standard"},
     "encode": {"column": None, "method": "one_hot"},
     "impute": {"columns": None, "method": "median", "fill": None},

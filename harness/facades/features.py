@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.domain.features import FeatureSet
 from harness.errors import DataValidationError, InputError
 from harness.facades.encoding import Transformation, plan_of, transformation
 from harness.features.store import FeatureStore as _FeatureStore
@@ -128,7 +129,7 @@ class FeatureStore(_FeatureStore):
         """
         steps = plan_of(feature_configs)
         made = transformation(data, steps, target)
-        named = next((step.name for step in steps if getattr(step, "name", "")), "features")
+        named = next((step.name for step in steps if isinstance(step, FeatureSet)), "features")
         definition = {"transformations": made.definition(), TARGET: target}
         return self.save(name or named, made.fitted_rows, definition)
 

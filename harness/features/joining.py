@@ -1,6 +1,7 @@
 """Point-in-time joins: what was known of an entity at a time, and nothing that came later."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def as_of(
         if pd.api.types.is_numeric_dtype(left[name]) != pd.api.types.is_numeric_dtype(right[name]) and len(left):
             raise InputError(f"the key {name} holds numbers on one side and texts on the other")
         if left[name].dtype != right[name].dtype:
-            common = "float64" if pd.api.types.is_numeric_dtype(right[name]) else object
+            common: Any = "float64" if pd.api.types.is_numeric_dtype(right[name]) else object
             left[name], right[name] = left[name].astype(common), right[name].astype(common)
     tolerance = None if ttl_s is None else pd.Timedelta(seconds=ttl_s)
     found = pd.merge_asof(left, right, on=AT, by=keys, direction="backward", tolerance=tolerance)

@@ -211,8 +211,7 @@ def _missing(value: Any) -> bool:
 
 def _values(column: "pd.Series[Any]") -> list[Any]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        narrow = column.to_numpy(dtype=column.dtype if column.dtype.kind == "f" else "float64", na_value=np.nan)
-        return [float(value) for value in narrow]
+        return [float(value) for value in column.to_numpy(dtype="float64", na_value=np.nan)]
     return list(column.astype(object))
 
 
