@@ -1,6 +1,7 @@
 """Holding a table against its schema, chunk by chunk; value by value by pandera."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -123,10 +124,23 @@ class SchemaCheck:
             found += repeats.failures(what, self.rows)
         allowed = {f"breaks `{relation.text}`": relation.max_share for relation in self.schema.relations}
         found = [each for each in found if each.kind != "relation" or each.share > allowed[each.check]]
+        found = [self._remedied(each) if each.kind == "allowed" else each for each in found]
         order = {name: place for place, name in enumerate(dict.fromkeys([*self.schema.columns, *self.names]))}
         whole = len(order)
         kinds = {kind: place for place, kind in enumerate(KINDS)}
-        return sorted(found, key=lambda each: (order.get(each.column, whole), kinds.get(each.kind, len(kinds))))
+        texts = {text: place for place, text in enumerate(allowed)}
+        return sorted(
+            found,
+            key=lambda each: (
+                order.get(each.column, whole), kinds.get(each.kind, len(kinds)), texts.get(each.check, 0)
+            ),
+        )  # fmt: skip
+
+    def _remedied(self, failure: Failure) -> Failure:
+        """What a category may mean that is another one but for blanks and capitals."""
+        allowed = {_folded(word): word for word in self.schema.columns[failure.column].allowed if isinstance(word, str)}
+        meant = {allowed[_folded(value)] for value in failure.values if _folded(value) in allowed}
+        return replace(failure, remedy=f"write {', '.join(sorted(meant))}") if meant else failure
 
     def _may_miss(self, name: str) -> float:
         column = self.schema.columns[name]
@@ -173,6 +187,10 @@ class Repeats:
         count, first = self._kept.again(ROWS_TOLD)
         if count:
             yield failure(what, rows, count, tuple(first.tolist()))
+
+
+def _folded(word: str) -> str:
+    return " ".join(word.split()).casefold()
 
 
 def _missing_text(column: Column) -> str:

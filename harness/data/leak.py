@@ -32,8 +32,9 @@ SCREENED: Final = 1_000
 class Sample:
     """A simple random sample of rows, the same however they are cut into chunks: those of the least hashes."""
 
-    def __init__(self, columns: tuple[str, ...], rows: int = SAMPLE_ROWS) -> None:
-        self._columns, self._rows = columns, rows
+    def __init__(self, columns: tuple[str, ...], but: frozenset[str] | None = None, rows: int = SAMPLE_ROWS) -> None:
+        """Keep these columns of each row; with ``but``, also any other that is not named there."""
+        self._columns, self._but, self._rows = columns, but, rows
         self._held: list[pd.DataFrame] = []
         self._kept = 0
         self._below = np.uint64(2**64 - 1)
@@ -42,13 +43,16 @@ class Sample:
         """Take in more rows."""
         hashes = _mixed(chunk.numbers)
         taken = hashes <= self._below
-        names = [name for name in self._columns if name in chunk.frame]
+        names = [name for name in chunk.frame.columns if name in self._columns or self._wants(name)]
         self._held.append(chunk.frame.loc[taken, names].assign(**{_HASH: hashes[taken]}))
         self._kept += int(taken.sum())
         if self._kept > 2 * self._rows:
             self._held = [self._trimmed()]
             self._kept = len(self._held[0])
             self._below = self._held[0][_HASH].to_numpy()[-1]
+
+    def _wants(self, name: str) -> bool:
+        return self._but is not None and name not in self._but
 
     def frame(self) -> pd.DataFrame:
         """The rows, in an order of chance."""

@@ -12,7 +12,7 @@ from harness.data.chunk import ROWS_TOLD, Chunk, Tally, What, failure
 from harness.data.leak import SAMPLE_ROWS, Sample, suspects
 from harness.data.outliers import Outliers
 from harness.data.rule import Check, Rule
-from harness.data.schema import ColumnRole, ColumnType, Schema
+from harness.data.schema import ColumnRole, ColumnType, Others, Schema
 from harness.data.spill import Digests, digests
 from harness.data.table import label_text
 from harness.domain.quality import Failure
@@ -144,7 +144,8 @@ class _Missing(_Check):
                 self._tally.add(self.what((name,), f"missing{self.allowing()}"), chunk, chunk.missing(name))
 
     def failures(self, rows: int) -> Iterator[Failure]:
-        yield from (each for each in self._tally.failures(rows) if each.share > self.rule.max_share)
+        found = {each.column: each for each in self._tally.failures(rows) if each.share > self.rule.max_share}
+        yield from (found[name] for name in self._columns if name in found)
 
 
 class _Constant(_Check):
@@ -180,7 +181,11 @@ class _Leakage(_Check):
     def __init__(self, rule: Rule, subject: Subject) -> None:
         super().__init__(rule, subject)
         self._columns = subject.columns(rule, ColumnRole.FEATURE)
-        self._sample = Sample((*self._columns, subject.target))
+        schema = subject.schema
+        known = (*self._columns, subject.target)
+        # A column that the schema does not list may be the target too, and then more is wrong than that it is there.
+        others = None if rule.columns or schema.others is Others.IGNORE else frozenset(schema.columns) - {*known}
+        self._sample = Sample(known, others)
         self.costs = (f"leakage: a sample of {SAMPLE_ROWS:,} rows",)
 
     def see(self, chunk: Chunk) -> None:
@@ -188,7 +193,7 @@ class _Leakage(_Check):
 
     def failures(self, rows: int) -> Iterator[Failure]:
         frame, target = self._sample.frame(), self.subject.target
-        columns = tuple(name for name in self._columns if name in frame and name != target)
+        columns = tuple(str(name) for name in frame.columns if name != target)
         if target in frame:
             for each in suspects(frame, target, columns, self.rule.max_score):
                 yield failure(self.what((each.column,), each.text), rows)
@@ -216,7 +221,8 @@ class _Balance(_Check):
             return
         column = self.subject.schema.columns.get(self.subject.target)
         found = {each.check: each for each in self._tally.failures(rows)}
-        for label in dict.fromkeys([*map(label_text, column.allowed if column else ()), *sorted(found)]):
+        allowed = [label_text(word) for word in column.allowed] if column else []
+        for label in allowed or sorted(found):  # a label that is not allowed is told by the schema
             each, asked = found.get(label), f"at least {100 * self.rule.min_share:g}% is asked for"
             if each is None:
                 text = f"the class {label!r} does not occur; {asked}"
@@ -273,7 +279,7 @@ class _Types(_Check):
                 yield name, (there & ~number, there & number)
 
     def failures(self, rows: int) -> Iterator[Failure]:
-        for each in self._tally.failures(rows):
+        for each in sorted(self._tally.failures(rows), key=lambda each: (self._columns.index(each.column), each.check)):
             usual, known = self._words[each.column].usual()
             text = self.TEXTS[usual]
             if each.check.startswith(text) and each.count > (self.rule.max_share + known) * rows:

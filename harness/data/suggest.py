@@ -1,4 +1,4 @@
-"""A schema that a table itself suggests: types, ranges and categories, and what is plain of keys, dates and relations."""
+"""A schema that a table itself suggests: types, ranges, categories, and what is plain of keys, dates and relations."""
 
 import re
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from harness.domain.quality import THE_TABLE, Failure, Validation
 from harness.errors import InputError
-from harness.report.data_told import chapters, held_against, sentence
+from harness.report.data_told import chapters, held_against, in_short
 from harness.report.html import asset, environment, policy
 
 
@@ -32,7 +32,7 @@ def render(found: Validation) -> str:
         .render(
             found=found,
             name=Path(found.file).name,
-            sentence=sentence(found),
+            sentence=in_short(found),
             held=held_against(found),
             chapters=list(chapters(found)),
             rows=[(_subject(each), each, _first(each)) for each in (*found.critical, *found.warnings) if each.rows],

@@ -33,7 +33,7 @@ def line(failure: Failure) -> Line:
 
 def _rows(failure: Failure) -> str:
     more = ["…"] if failure.count > len(failure.rows) else []
-    if not failure.values or len(failure.columns) != 1:
+    if not any(failure.values) or len(failure.columns) != 1:
         return ", ".join([*map(str, failure.rows), *more])
     return ", ".join([*(f"{row}: {value}" for row, value in zip(failure.rows, failure.values, strict=False)), *more])
 

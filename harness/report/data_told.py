@@ -36,6 +36,12 @@ def sentence(found: Validation) -> str:
     return f"{found.file}: not valid: {critical} and {warnings} in {size}, {words.plural(found.checks, 'check')}"
 
 
+def in_short(found: Validation) -> str:
+    """The same without the file."""
+    said = sentence(found).removeprefix(f"{found.file}: ")
+    return f"{said[:1].upper()}{said[1:]}."
+
+
 def chapters(found: Validation, *, verbose: bool = True) -> Iterator[Chapter]:
     """What was found; on asking, what is missing and what checks kept."""
     chapter = quality_chapter([*found.critical, *found.warnings])
