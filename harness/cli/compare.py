@@ -1,4 +1,4 @@
-"""``harness compare``: two runs of a kind, held against each other."""
+"""``harness compare``: two runs of a kind, held against each other; training runs, as many as there are."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli import complete, options
+from harness.cli import complete, options, training_runs
 from harness.errors import InputError, LogError
 
 
@@ -25,11 +25,11 @@ def _share(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
 Examples:
   harness compare 20260101T120000-1 latest --tolerance 10%
   harness compare 20260101T120000-7 latest --html two.html
+  harness runs compare --tracker mlflow+sqlite:///mlflow.db --experiment churn --html runs.html
 
 Exit codes: 0 no regression; 1 the second load test is worse; 2 the runs cannot be compared."""
 )
-@click.argument("first", metavar="RUN", shell_complete=complete.runs)
-@click.argument("second", metavar="RUN", shell_complete=complete.runs)
+@click.argument("runs", metavar="RUN...", nargs=-1, shell_complete=complete.runs)
 @click.option(
     "--tolerance", default="5%", show_default=True, metavar="SHARE", callback=_share,
     help="Load tests: how much longer latencies may be.",
@@ -38,15 +38,18 @@ Exit codes: 0 no regression; 1 the second load test is worse; 2 the runs cannot 
     "--failed-tolerance", default="0.1%", show_default=True, metavar="SHARE", callback=_share,
     help="Load tests: how much lower the success rate may be, in points.",
 )  # fmt: skip
+@training_runs.tracker
+@training_runs.experiment
 @click.option("--html", metavar="FILE", help="Write the two side by side as a page; - is standard output.")
 @options.json_file
 @options.report_dir
 @options.no_color
 def compare(
-    first: str,
-    second: str,
+    runs: tuple[str, ...],
     tolerance: float,
     failed_tolerance: float,
+    tracker: str | None,
+    experiments: tuple[str, ...],
     html: str | None,
     json_file: str | None,
     reports: Path,
@@ -58,7 +61,10 @@ def compare(
     exit code 1 where the second is worse beyond chance and beyond the tolerance. Rehearsals: sentence, cost, gates,
     rules, arms, drift, plots, and what their scenarios differ in.
 
-    RUN is a run's folder, its id, or `latest`.
+    Training runs (with --tracker): metrics and parameters of two or more, the newest where none are named, and in
+    the page a plot with a line for each.
+
+    RUN is a run's folder, its id, or `latest`; of a training run, its id in the tracker or the beginning of it.
     """
     from harness.report import Result, output
     from harness.report import json as report_json
@@ -67,6 +73,12 @@ def compare(
         raise InputError("--html and --json cannot both be standard output; name a file for one of them")
     output.check("--html", html)
     report_json.check(json_file)
+    if tracker and training_runs.meant(tracker, runs):
+        training_runs.compared(tracker, runs, experiments, html, json_file, color=not no_color)
+        return
+    if len(runs) != 2:
+        raise click.UsageError(f"Missing argument 'RUN...': two runs are compared, not {len(runs)}.")
+    first, second = runs
     a, b = folded(first, reports), folded(second, reports)
     if a.kind == "load" and a.event_log == b.event_log:
         raise InputError(f"{first} and {second} are the same run; name another one (`harness runs list` shows them)")

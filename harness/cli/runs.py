@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
+from harness.cli import options, training_runs
 from harness.cli.compare import compare, folded
 from harness.errors import InputError
 
@@ -13,20 +13,33 @@ from harness.errors import InputError
     epilog="""\b
 Examples:
   harness runs list --scenario canary-regression
+  harness runs list --tracker mlflow+sqlite:///mlflow.db
   harness runs compare 20260101T120000-7 latest --html two.html
   harness runs prune --keep 20 --older-than 30d --yes"""
 )
 def runs() -> None:
-    """Runs that are kept, load tests too: list them, show one, compare two, delete old ones."""
+    """Runs that are kept, load tests and training runs too: list them, show one, compare two, delete old ones."""
 
 
 @runs.command("list")
 @click.option("--scenario", metavar="NAME", help="Only runs of that scenario, or load tests of that name.")
+@training_runs.tracker
+@training_runs.experiment
 @options.json_file
 @options.report_dir
 @options.no_color
-def list_runs(scenario: str | None, json_file: str | None, reports: Path, no_color: bool) -> None:
-    """List the runs that are kept, the newest first."""
+def list_runs(
+    scenario: str | None,
+    tracker: str | None,
+    experiments: tuple[str, ...],
+    json_file: str | None,
+    reports: Path,
+    no_color: bool,
+) -> None:
+    """List the runs that are kept, the newest first; with --tracker, training runs too.
+
+    A tracker keeps training runs, whoever logged them: each with its experiment, status and metrics.
+    """
     from harness import app
     from harness.report import json as report_json
     from harness.report import listing
@@ -35,8 +48,12 @@ def list_runs(scenario: str | None, json_file: str | None, reports: Path, no_col
     found = app.kept_runs(reports, scenario)
     if json_file != "-":
         listing.show_runs(found, color=not no_color)
+    trained = None
+    if tracker:
+        trained = training_runs.listed(tracker, experiments, show=json_file != "-", color=not no_color)
     if json_file:
-        report_json.write({"version": 1, "runs": [listing.as_json(run) for run in found]}, json_file)
+        told = {"version": 1, "runs": [listing.as_json(run) for run in found]}
+        report_json.write(told | ({} if trained is None else {"training_runs": trained}), json_file)
 
 
 @runs.command()
