@@ -40,7 +40,6 @@ from harness.drift.sketch import Sketch, compare
 PACKAGES = ("evidently==0.7.23", "numpy==2.3.5", "pandas==2.3.3", "scipy==1.17.1")
 COLUMNS, MOVED = 20, 0.02
 CHUNK = 100_000
-FIGURES = ("ks", "psi", "jensenshannon", "wasserstein")
 
 PEER = """
 import json, sys, time, warnings

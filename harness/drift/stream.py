@@ -4,8 +4,9 @@
 by default also alarms at a fall, lets old deviations fade (by 0.9999 a value) and is silent for its first 30 values.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -31,39 +32,20 @@ class River:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A detector that can be named, with its parameters in river's words and what they are if nothing is said."""
+    """A detector that can be named: river's class, and its parameters in river's words with river's own values."""
 
-    make: Callable[[dict[str, Any], seeds.Stream], Detector]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _adwin(given: dict[str, Any], stream: seeds.Stream) -> Detector:
-    from river.drift import ADWIN
-
-    return River(ADWIN(**given))
-
-
-def _kswin(given: dict[str, Any], stream: seeds.Stream) -> Detector:
-    from river.drift import KSWIN
-
-    seed = given.pop("seed")
-    return River(KSWIN(**given, seed=stream.integer() if seed is None else seed))
-
-
-def _page_hinkley(given: dict[str, Any], stream: seeds.Stream) -> Detector:
-    from river.drift import PageHinkley
-
-    return River(PageHinkley(**given))
+    word: str
+    defaults: Mapping[str, Any]
 
 
 ONLINE: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "adwin": Kind(
-            _adwin, {"delta": 0.002, "clock": 32, "max_buckets": 5, "min_window_length": 5, "grace_period": 10}
+            "ADWIN", {"delta": 0.002, "clock": 32, "max_buckets": 5, "min_window_length": 5, "grace_period": 10}
         ),
-        "kswin": Kind(_kswin, {"alpha": 0.005, "window_size": 100, "stat_size": 30, "seed": None}),
+        "kswin": Kind("KSWIN", {"alpha": 0.005, "window_size": 100, "stat_size": 30, "seed": None}),
         "page_hinkley": Kind(
-            _page_hinkley, {"min_instances": 30, "delta": 0.005, "threshold": 50.0, "alpha": 0.9999, "mode": "both"}
+            "PageHinkley", {"min_instances": 30, "delta": 0.005, "threshold": 50.0, "alpha": 0.9999, "mode": "both"}
         ),
     }
 )
@@ -87,8 +69,11 @@ def online(name: str, stream: seeds.Stream, **parameters: Any) -> Detector:
     kind = ONLINE[name]
     if unknown := sorted(parameters.keys() - kind.defaults.keys()):
         raise InputError(f"{name} has no parameter {unknown[0]!r}; it has {', '.join(kind.defaults)}")
+    chosen = {**kind.defaults, **parameters}
+    if "seed" in chosen and chosen["seed"] is None:
+        chosen["seed"] = stream.integer()
     try:
-        return kind.make({**kind.defaults, **parameters}, stream)
+        return River(getattr(import_module("river.drift"), kind.word)(**chosen))
     except ValueError as refused:
         raise InputError(f"{name}: {refused}") from refused
 
