@@ -143,7 +143,7 @@ def _notes(plan: DataPlan, schema: Schema) -> tuple[str, ...]:
         return told + tuple(
             f"{name} holds {schema.columns[name].type}s, and is no feature as it is" for name in unlearned
         )
-    keys = [name for name in schema.of(ColumnRole.KEY) if name != plan.target]
+    keys = [name for name in schema.of(ColumnRole.KEY) if name != plan.target and name not in dict(plan.dates)]
     return told + tuple(
         f"{name} names the rows (all its values differ) and is no feature; a schema can say otherwise" for name in keys
     )
