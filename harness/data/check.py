@@ -86,7 +86,8 @@ class SchemaCheck:
         self.rows += len(chunk.frame)
         self.names = self.names or tuple(map(str, chunk.raw.columns))
         for name, bad in chunk.unread.items():
-            text = f"no {NOUNS[self.schema.columns[name].type]}"
+            column = self.schema.columns[name]
+            text = f"no {NOUNS[column.type]}{f' ({column.format})' if column.format else ''}"
             self._tally.add(What((name,), "type", text, quotes=True), chunk, bad)
         for name, column in self.schema.columns.items():
             if name in chunk.frame and (not column.nullable or column.max_missing < 1):

@@ -77,7 +77,8 @@ class Reader:
             name = f"{path}{key}"
         if offset is not None:
             column += offset + self._quote(line, column)
-        self.problems.append(Problem(self.file, line + 1, column + 1, f"{name}{mark} {message}"))
+        gap = "" if message.startswith(":") else " "
+        self.problems.append(Problem(self.file, line + 1, column + 1, f"{name}{mark}{gap}{message}"))
 
     def _quote(self, line: int, column: int) -> int:
         lines = self.text.splitlines()

@@ -170,7 +170,8 @@ def _tokens(text: str) -> Iterator[_Token]:
             place = at + len(text[at:]) - len(text[at:].lstrip())
             raise RelationError(f"{text[place]!r} means nothing in a relation", place)
         what = str(found.lastgroup)
-        yield _Token("text" if what in ("single", "double") else what, found[what], found.start(what))
+        quotes = what in ("single", "double", "quoted")
+        yield _Token("text" if what in ("single", "double") else what, found[what], found.start(what) - quotes)
         at = found.end()
     yield _Token("end", "the end", len(text))
 
@@ -283,6 +284,8 @@ class _Parser:
             right = self._deeper(self.value)
             if right.kind is not Kind.NUMBER:
                 raise RelationError(f"'-' stands before a number, not {right.kind}", token.at)
+            if isinstance(right, Constant):
+                return Constant(-float(right.value), Kind.NUMBER)
             return Sum("-", Constant(0.0, Kind.NUMBER), right)
         if self.takes("("):
             inner = self._deeper(self.condition)

@@ -216,6 +216,6 @@ class _SchemaReader(Reader):
         try:
             tree = parse(str(said), {name: column.type.kind for name, column in columns.items()})
         except RelationError as error:
-            self.wrong(parent, key, str(error), "relations" if parent is values else path, error.offset)
+            self.wrong(parent, key, f": {error}", "relations" if parent is values else path, error.offset)
             return None
         return Relation(str(said), tree, float(tolerance or 0), severity, share)
