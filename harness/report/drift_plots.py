@@ -11,7 +11,7 @@ from harness.report.drift_chapters import NAMES, number, p_text
 
 WIDTH: Final = 320.0
 HEIGHT: Final = 150.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 8.0, 20.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 18.0, 8.0, 20.0
 LABELS: Final = 118.0
 """Room for the names of categories."""
 BAR: Final = 8.0
@@ -137,7 +137,7 @@ def _ticks(drawn: Distribution) -> list[tuple[float, str]]:
 
 def _categories(name: str, title: str, drifted: bool, summary: str, drawn: Distribution) -> Picture:
     """Two bars for each category, and the share at the end of each."""
-    room = WIDTH - LABELS - RIGHT - 34
+    room = WIDTH - LABELS - RIGHT - 24
     most = max(*drawn.reference, *drawn.current, 1e-9)
     bars, names = [], []
     for place, label in enumerate(drawn.labels):
