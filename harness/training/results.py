@@ -1,5 +1,6 @@
 """What folds and searches came to, kept by what decides it: in this process, and as JSON beside the models."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -69,7 +70,8 @@ def _write(file: Path, made: Any) -> None:
         beside.write_text(json.dumps(dataclasses.asdict(made)), encoding="utf-8")
         beside.replace(file)
     except (OSError, TypeError, ValueError):
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _built(hint: Any, value: Any) -> Any:
