@@ -46,7 +46,8 @@ def rules_of(given: Any, columns: Iterable[str] | None = None) -> tuple[Rule, ..
     if isinstance(given, str) or hasattr(given, "__fspath__"):
         return read_rules(str(given), columns)
     if isinstance(given, Mapping):
-        given = [{"check": name, **(said if isinstance(said, Mapping) else {})} for name, said in given.items() if said]
+        wanted = {name: said for name, said in given.items() if said is not None and said is not False}
+        given = [{"check": name, **(said if isinstance(said, Mapping) else {})} for name, said in wanted.items()]
     ready = [rule for rule in given if isinstance(rule, Rule)]
     text = StringIO()
     yaml = YAML(typ="rt")

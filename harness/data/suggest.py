@@ -73,8 +73,8 @@ def _closer(column: Column, values: "pd.Series[Any]") -> Column:
         return replace(column, type=ColumnType.BOOLEAN, allowed=())
     if column.allowed or len(words) < FEW:
         return column
-    if column.role is ColumnRole.FEATURE and sum(map(len, words)) > LONG_WORDS * len(words):
-        return replace(column, type=ColumnType.TEXT)
+    if sum(map(len, words)) > LONG_WORDS * len(words) and all(" " in word for word in words[:FEW]):
+        return replace(column, type=ColumnType.TEXT, role=ColumnRole.FEATURE)
     return replace(column, pattern=shape(words))
 
 

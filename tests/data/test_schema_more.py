@@ -77,8 +77,8 @@ def test_what_breaks_them_is_told_with_its_rows(tmp_path) -> None:
         "day: no date (%d.%m.%Y) ('2024-02-01') in 1 row (2)",
         "day: before 2024-01-01 ('31.12.2023') in 1 row (3)",
         "note: not 2 to 5 letters long ('a') in 2 rows (2, 3)",
-        "the table: 5 rows, more than 4",
         "a, b: together those of a row before ('a=1, b=1') in 1 row (2)",
+        "the table: 5 rows, more than 4",
         "a, b: breaks `a >= b` in 1 row (4)",
         "a: the same as a row before (at most 10% of the rows may be) in 1 row (2)",
     ]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from harness.data.stage import Validate
+from harness.domain.data_event import DataQualityChecked
 from harness.domain.event import DataChecked
 from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
 from harness.domain.model import DataPlan, ModelPlan, TrainPlan
@@ -111,3 +112,57 @@ async def test_drifts_that_cannot_be_put_into_the_data_are_told_before_anything_
         "tenure holds numbers; only two categorie",
         "Contract never is 'Three years'; it is o",
     ]
+
+
+async def test_good_data_have_nothing_told_of_their_quality():
+    _, events, _ = await validate(on(TELCO))
+    assert events.of(DataQualityChecked) == []
+
+
+async def test_rules_that_warn_are_told_and_reject_nothing(tmp_path):
+    rules = "quality:\n  - {check: outliers, columns: [tenure], factor: 0.1, severity: warning}\n"
+    (tmp_path / "quality.yaml").write_text(rules)
+    case, events, _ = await validate(on(replace(TELCO, quality=str(tmp_path / "quality.yaml"))))
+    told = events.only(DataQualityChecked)
+    assert [(each.column, each.kind, each.severity.value) for each in told.found] == [("tenure", "outliers", "warning")]
+    assert events.only(DataChecked).failures == ()
+    assert case.population is not None
+
+
+async def test_rules_that_are_critical_reject(tmp_path):
+    (tmp_path / "quality.yaml").write_text("quality:\n  - {check: balance, min_share: 30%}\n")
+    reason, events, _ = await validate(on(replace(TELCO, quality=str(tmp_path / "quality.yaml"))))
+    assert isinstance(reason, Rejected)
+    assert "Churn: the class 'Yes' has 27% of the rows; at least 30% is asked for: in 1,869 rows" in str(reason)
+    assert len(events.only(DataChecked).failures) == len(events.only(DataQualityChecked).found) == 1
+
+
+async def test_held_out_rows_that_stand_in_training_too_reject(tmp_path):
+    """Rows that stand twice fall on both sides of the split."""
+    rows = "".join(f"{n % 40},{'yes' if n % 2 else 'no'}\n" for n in range(80))
+    (tmp_path / "rows.csv").write_text(f"a,y\n{rows}")
+    text = "schema: 1\ncolumns:\n  a: {type: integer}\n  y: {type: category, role: target}\nquality:\n"
+    (tmp_path / "schema.yaml").write_text(f"{text}  - {{check: overlap, max_share: 10%}}\n")
+    plan = DataPlan(str(tmp_path / "rows.csv"), "y", "yes", str(tmp_path / "schema.yaml"), 0.25)
+    reason, events, _ = await validate(on(plan))
+    assert isinstance(reason, Rejected)
+    (found,) = events.only(DataQualityChecked).found
+    assert (found.kind, found.column) == ("overlap", "")
+    assert 0.1 < found.share <= 1
+    assert found.values[0].startswith("a=")
+
+
+async def test_dates_and_words_are_no_features_as_they_are(tmp_path):
+    rows = "".join(f"{n},2024-01-{n % 28 + 1:02d},word {n},{'yes' if n % 2 else 'no'}\n" for n in range(40))
+    (tmp_path / "rows.csv").write_text(f"a,day,note,y\n{rows}")
+    (tmp_path / "schema.yaml").write_text(
+        "schema: 1\ncolumns:\n  a: {type: integer}\n  day: {type: date}\n  note: {type: text}\n"
+        "  y: {type: category, role: target}\n"
+    )
+    plan = DataPlan(str(tmp_path / "rows.csv"), "y", "yes", str(tmp_path / "schema.yaml"), 0.25)
+    case, _, stage = await validate(on(plan))
+    assert list(case.population.rows) == ["a"]
+    assert stage.notes == (
+        "day holds dates, and is no feature as it is",
+        "note holds texts, and is no feature as it is",
+    )
