@@ -1,6 +1,7 @@
 """Gates in a run: all are told, all that failed refuse the candidate together with its rules."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ from harness.domain.model import DataPlan, TrainPlan
 from harness.domain.rollout import Pause, RolloutPolicy, SetWeight
 from harness.domain.scenario import Scenario
 from harness.domain.units import MINUTE
+from harness.gates.fairness import ERRORS, FIGURES
+from harness.gates.promotion import CHECKS
+from harness.gates.reports import READERS
+from harness.gates.table import GATES
 from harness.report import fold, html, markdown
 from harness.report import json as report_json
 from tests.build import analysis
+from tests.gates import adult
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 TREE = TrainPlan("decision_tree", {"max_depth": 4})
@@ -165,3 +171,26 @@ def test_check_notes_what_is_not_there_yet(tmp_path: Path) -> None:
     assert any("nowhere.md, which is not there yet" in note for note in found.notes)
     assert any("begins every run without any" in note for note in found.notes)
     assert "2 gates" in found.found
+
+
+PAGE = (SCENARIOS.parent / "docs" / "gates.md").read_text(encoding="utf-8")
+
+
+def test_what_the_page_shows_is_read_and_runs(tmp_path: Path) -> None:
+    shown, python, _ = re.findall(r"```(?:yaml|python)\n(.*?)```", PAGE, re.DOTALL)
+    text = (SCENARIOS / "fairness_gate.yaml").read_text(encoding="utf-8")
+    own = re.search(r"  gates:\n(?:    - .*\n)+", text)
+    assert own is not None
+    asked = "".join(f"  {line}\n" for line in shown.splitlines())
+    text = text.replace(own[0], asked).replace("data/adult", f"{SCENARIOS}/data/adult")
+    (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
+    made = app.load_scenario(tmp_path / "shown.yaml")
+    assert len(made.model.checks) == len(shown.splitlines()) - 2
+    names = {"candidate": adult.plain(), "held_out": adult.rows()[1]}
+    exec(python, names)
+    assert names["checks"][0].name == "fairness.equalised_odds"
+
+
+def test_every_gate_reader_and_check_has_its_place_on_the_page() -> None:
+    words = set(re.findall(r"`(\w+)`", PAGE)) | set(re.findall(r"^## (\w+)", PAGE, re.MULTILINE))
+    assert {*FIGURES, *ERRORS, *READERS, *CHECKS, *(name for name, _ in GATES.values())} <= words
