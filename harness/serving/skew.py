@@ -102,7 +102,7 @@ def skew(
     if len(requests) != len(rows):
         raise InputError(f"{len(rows)} rows are to be held against {len(requests)} requests; give the same rows")
     features = served(known, known.name, "0", "the model").features
-    names = [str(name) for name in getattr(known.estimator, "feature_names_in_", known.features)]
+    names = [feature.name for feature in features]  # columns that the model drops unread are none
     lacking = [name for name in names if name not in rows.columns]
     if lacking:
         raise InputError(f"the rows lack columns that the model was fitted to: {', '.join(lacking)}")

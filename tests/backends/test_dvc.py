@@ -66,7 +66,7 @@ def committed(folder: Path) -> str:
 
 @pytest.mark.timeout(240)
 def test_there_and_back_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nine commands of the real program; each takes seconds, so that one test goes the whole way."""
+    """Ten commands of the real program; each takes seconds, so that one test goes the whole way."""
     integration = DVCIntegration(repository)
     store = integration.setup_dvc_pipeline()
     assert store == str(repository.parent / "dvc-storage")
@@ -81,14 +81,13 @@ def test_there_and_back_again(repository: Path, monkeypatch: pytest.MonkeyPatch)
     dvc_here = integration.dvc
     assert run_real(dvc_here.repro) == ("validate", "features", "train", "evaluate")
     assert run_real(dvc_here.repro) == ()
-    model = (repository / "models" / "candidate.skops").read_bytes()
+    assert run_real(dvc_here.status) == {}
 
-    # What no model looks at runs nothing; what one does runs what comes after it.
+    # What no model looks at asks for nothing; what one does asks for what comes after it.
     (repository / "small.yaml").write_text(SCENARIO.replace("5m", "9m"))
     params = (repository / "params.yaml").read_text()
     (repository / "params.yaml").write_text(params.replace("max_depth: 3", "max_depth: 1"))
-    assert run_real(dvc_here.repro) == ("features", "train", "evaluate")
-    assert (repository / "models" / "candidate.skops").read_bytes() != model
+    assert set(run_real(dvc_here.status)) == {"features", "train"}
     changed = run_real(dvc_here.diff, "params")
     assert "model.candidate.params.max_depth" in str(changed)
 
