@@ -30,7 +30,7 @@ def runs(mlflow: "Connection", experiments: Sequence[str] = (), most: int | None
     """
     mlflow.demand()
     names = _experiments(mlflow, experiments)
-    found = []
+    found: list[TrackedRun] = []
     for run in _search(mlflow, list(names)) if names else ():
         if most is not None and len(found) >= most:
             break

@@ -101,7 +101,8 @@ class TrainingPipeline:
             metrics={key: float(value) for key, value in getattr(evaluation_result, "metrics", {}).items()},
         )
         intent = f"{uuid.uuid4().hex}/{Role.CANDIDATE}"
-        return run_real(self.options.registry.register, made, intent)
+        revision: Revision = run_real(self.options.registry.register, made, intent)
+        return revision
 
     def _parameters(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         if not config.get("hyperparameter_tuning", False):

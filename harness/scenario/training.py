@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
@@ -27,6 +27,9 @@ from harness.scenario.inputs import At, ContradictionError, Input, WrongValueErr
 from harness.scenario.quantities import Count, LongDuration, PositiveCount, context_in
 from harness.scenario.words import Algorithm, Column, Flag, Name, Parameter, one_word
 from harness.training.space import grid, range_of
+
+if TYPE_CHECKING:
+    from harness.scenario.models import SourceInput
 
 MOST_FOLDS: Final = 100
 MOST_WORKERS: Final = 256
@@ -205,19 +208,7 @@ def of_search(context: Context, algorithm: str, params: Mapping[str, Any], tune:
             yield At(("tune", "space", name), ContradictionError(told))
 
 
-class Training(Protocol):
-    """What a source says of training."""
-
-    algorithm: str | None
-    params: dict[str, Any] | None
-    tune: TuneInput | None
-    cross_validation: FoldsInput | None
-    experiments: Experiments | None
-    choose: str | None
-    duration: int
-
-
-def of_training(source: Training, context: Context) -> Iterable[At]:
+def of_training(source: "SourceInput", context: Context) -> Iterable[At]:
     """What belongs to an algorithm, and what to experiments."""
     if source.tune and source.algorithm:
         yield from of_search(context, source.algorithm, source.params or {}, source.tune)
@@ -237,7 +228,7 @@ def of_training(source: Training, context: Context) -> Iterable[At]:
         yield At(("experiments",), ContradictionError(f"are chosen from by a metric; add choose: {example}"))
 
 
-def training_of(source: Training, features: FeatureSet | None) -> TrainPlan | ExperimentsPlan:
+def training_of(source: "SourceInput", features: FeatureSet | None) -> TrainPlan | ExperimentsPlan:
     """What a source trains."""
     folds = source.cross_validation.plan() if source.cross_validation else None
     if source.experiments:
@@ -247,7 +238,7 @@ def training_of(source: Training, features: FeatureSet | None) -> TrainPlan | Ex
     return TrainPlan(given(source.algorithm), source.params or {}, source.duration, features, tune, folds)
 
 
-def groups_of(source: Training) -> set[str]:
+def groups_of(source: "SourceInput") -> set[str]:
     """The columns by which a source's rows are grouped."""
     tunes = [source.tune, *(each.tune for each in (source.experiments or {}).values())]
     return {each.group for each in (source.cross_validation, *tunes) if each and each.group}

@@ -83,9 +83,7 @@ def folds_of(rows: Rows, plan: FoldsPlan, draws: Stream) -> tuple[Fold, ...]:
         raise InputError(f"{count} rows cannot be cut into {plan.folds} {how} folds: {error}") from error
     for number, fold in enumerate(cut, start=1):
         if rows.classes and len(np.unique(rows.target[fold.train])) < 2:
-            raise InputError(
-                f"fold {number} ({how}) would learn from rows of one class; take fewer folds"
-            )
+            raise InputError(f"fold {number} ({how}) would learn from rows of one class; take fewer folds")
     return tuple(cut)
 
 
@@ -209,4 +207,4 @@ def _groups(rows: Rows, plan: FoldsPlan) -> NDArray[Any]:
     if table is None:
         raise InputError(f"folds by group need a column that names the groups, and the data have no {plan.group!r}")
     codes, _ = pd.factorize(table[plan.group].loc[rows.rows.index], use_na_sentinel=False)
-    return codes
+    return np.asarray(codes)

@@ -155,8 +155,8 @@ class Processes:
                 number, job = waiting.pop()
                 channel.send(job)
                 busy[channel] = _Busy(number, job, clock.wall_ns())
-            for channel in wait(list(busy), _patience_s(busy)):
-                at: Any = channel
+            for ready in wait(list(busy), _patience_s(busy)):
+                at: Any = ready
                 done = busy.pop(at)
                 answers[done.number] = self._received(at, done)
             for channel in [each for each, at_work in busy.items() if _overdue(at_work)]:

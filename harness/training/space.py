@@ -21,7 +21,7 @@ MOST: Final = 100_000
 """Combinations of a grid; more are a mistake."""
 
 
-def space_of(given: Mapping[str, Any]) -> dict[str, Range]:
+def space_of(given: Any) -> dict[str, Range]:
     """Read a search space.
 
     Args:
@@ -132,9 +132,9 @@ def _values(name: str, given: Range) -> Iterator[Any]:
             yield from (_plain(value) for value in given.values)
         case Whole(log=False):
             yield from range(given.low, given.high + 1, given.step)
-        case Real(step=float(), log=False):
-            count = math.floor((given.high - given.low) / given.step + 1e-9) + 1
-            yield from (given.low + place * given.step for place in range(count))
+        case Real(step=float() as step, log=False):
+            count = math.floor((given.high - given.low) / step + 1e-9) + 1
+            yield from (given.low + place * step for place in range(count))
         case _:
             raise InputError(f"{name}: a grid takes values or steps, not {words(given)}; list them, or add a step")
 

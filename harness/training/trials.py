@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from harness.data.split import Rows
 from harness.domain.training import Trial, TrialState, TunePlan
@@ -18,6 +18,8 @@ from harness.errors import BackendError
 from harness.training.cache import training_key
 from harness.training.folds import Fold
 from harness.training.space import words
+
+Direction = Literal["minimize", "maximize"]
 
 ABOUT: Final = "harness"
 """The attribute of an optuna trial that holds ours."""
@@ -111,7 +113,7 @@ class Study:
         )
 
 
-def storage_of(where: str | None, name: str, direction: str) -> AbstractContextManager[Storage]:
+def storage_of(where: str | None, name: str, direction: Direction) -> AbstractContextManager[Storage]:
     """Where a search keeps its trials.
 
     Args:
@@ -123,7 +125,7 @@ def storage_of(where: str | None, name: str, direction: str) -> AbstractContextM
 
 
 @contextmanager
-def _opened(where: str, name: str, direction: str) -> Iterator[Storage]:
+def _opened(where: str, name: str, direction: Direction) -> Iterator[Storage]:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -29,7 +29,7 @@ from harness.training.folds import folds_of, split_of
 from harness.training.pool import Answer, Job, Material, Pool, pool
 from harness.training.sought import higher, quality_metrics
 from harness.training.space import distribution, drawn, grid
-from harness.training.trials import Storage, search_key, storage_of
+from harness.training.trials import Direction, Storage, search_key, storage_of
 
 BATCH: Final = 4
 """Trials that are asked for together; more processes than that have nothing to do while trials are pruned."""
@@ -87,7 +87,7 @@ def tune(
     split = split_of(plan.folds, classification=bool(rows.classes))
     given = effective(word, fixed, random_state)
     seed = draws.child("sampler").integer()
-    direction = "maximize" if higher(plan.metric) else "minimize"
+    direction: Direction = "maximize" if higher(plan.metric) else "minimize"
     key = search_key(unfitted(word, given, rows, features), rows, plan, folds, seed) if plan.storage else ""
     with (
         _quiet(),
@@ -246,7 +246,7 @@ def _recall(each: _Under, known: Trial, rung: int) -> None:
         each.state, each.detail = known.state, known.detail
 
 
-def _study(plan: TunePlan, direction: str, seed: int) -> Any:
+def _study(plan: TunePlan, direction: Direction, seed: int) -> Any:
     import optuna
 
     pruner = optuna.pruners.MedianPruner() if plan.prune else optuna.pruners.NopPruner()
