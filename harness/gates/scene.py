@@ -1,6 +1,6 @@
 """What gates may look at: the candidate, what it is held against, and the rows that neither was trained on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -24,8 +24,6 @@ class Scene:
     seed: int = 0
     file: Path | None = None
     """The candidate's own, where it was brought from one."""
-    labels: tuple[str, str] | None = field(default=None)
-    """What the data set calls the two answers, the positive one last."""
 
     @cached_property
     def answers(self) -> Answered:

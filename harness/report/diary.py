@@ -175,7 +175,8 @@ def _(event: vocabulary.Evaluated) -> str:
 
 @tell.register
 def _(event: vocabulary.GateChecked) -> str:
-    return f"gate {event.text} {'passed' if event.passed else 'failed'} with {words.figure(event.name, event.value)}"
+    found = "" if event.value is None else f" with {words.figure(event.name, event.value)}"
+    return f"gate {event.text} {'passed' if event.passed else 'failed'}{found}"
 
 
 @tell.register

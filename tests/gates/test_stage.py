@@ -1,6 +1,7 @@
 """Gates in a run: all are told, all that failed refuse the candidate together with its rules."""
 
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,21 @@ import harness
 from fakes.registry import MemoryRegistry
 from harness import app, log
 from harness.clock import run_virtual
+from harness.data import dataset
 from harness.domain.event import Decided, GateChecked, GateDetails
-from harness.domain.gates import Fairness, GatePlan, History, Latency, Measure, ModelCard, NoRegression, Size, limit_of
-from harness.domain.model import DataPlan, TrainPlan
+from harness.domain.gates import (
+    Fairness,
+    GatePlan,
+    History,
+    Latency,
+    Measure,
+    ModelCard,
+    NoRegression,
+    Security,
+    Size,
+    limit_of,
+)
+from harness.domain.model import ArtifactPlan, DataPlan, TrainPlan
 from harness.domain.rollout import Pause, RolloutPolicy, SetWeight
 from harness.domain.scenario import Scenario
 from harness.domain.units import MINUTE
@@ -23,6 +36,9 @@ from harness.gates.reports import READERS
 from harness.gates.table import GATES
 from harness.report import fold, html, markdown
 from harness.report import json as report_json
+from harness.training import artifact
+from harness.training.algorithms import effective
+from harness.training.fit import fit, unfitted
 from tests.build import analysis
 from tests.gates import adult
 
@@ -150,6 +166,21 @@ def test_the_scenario_teaches_what_it_says(tmp_path: Path) -> None:
     comment = path.read_text(encoding="utf-8").replace("\n# ", " ")
     change = comment.split('--set "')[1].split('"')[0]
     assert rehearse(app.load_scenario(path, [change, "expect=[]"]), tmp_path).outcome == "promoted"
+
+
+def test_the_file_that_a_candidate_came_from_is_scanned_as_it_lies_there(tmp_path: Path) -> None:
+    """Trusting a pickle for a run does not let it through the gate."""
+    training, _ = dataset.load(DATA).split(3)
+    fitted = fit(
+        TREE.algorithm, unfitted(TREE.algorithm, effective(TREE.algorithm, TREE.params, 0), training), training
+    )
+    file = tmp_path / "model.pkl"
+    file.write_bytes(pickle.dumps(fitted.estimator))
+    artifact.save(fitted.estimator, file.with_suffix(".skops"))
+    brought = [ArtifactPlan(str(file), pickled=True), ArtifactPlan(str(file.with_suffix(".skops")))]
+    made = [rehearse(scenario(Security(), candidate=plan), tmp_path) for plan in brought]
+    assert [each.outcome for each in made] == ["rejected", "promoted"]
+    assert "model.pkl: a pickle, which runs what it holds" in events(made[0]).only(Decided).reason
 
 
 @pytest.mark.parametrize(
