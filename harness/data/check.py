@@ -21,8 +21,11 @@ from harness.data.table import Unread, dates
 from harness.domain.quality import Failure
 
 WORDS_TOLD: Final = 10
+GARBLED: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffd]"
+"""What reading makes of bytes that are no UTF-8, and control characters that no text has."""
 KINDS: Final = (
-    "present", "type", "missing", "min", "max", "whole", "allowed", "pattern", "length", "key", "unique", "unlisted",
+    "present", "type", "missing", "min", "max", "whole", "allowed", "pattern", "encoding", "length", "key", "unique",
+    "unlisted",
 )  # fmt: skip
 """The order in which what is wrong with a column is told."""
 DIGESTS: Final = "24 bytes a row, beyond 32 MB in a temporary file"
@@ -92,6 +95,11 @@ class SchemaCheck:
         for name, column in self.schema.columns.items():
             if name in chunk.frame and (not column.nullable or column.max_missing < 1):
                 self._missing.add(What((name,), "missing", _missing_text(column)), chunk, chunk.missing(name))
+            if name in chunk.frame and _free(column):
+                garbled = chunk.frame[name].str.contains(GARBLED, na=False).to_numpy(dtype=bool)
+                self._tally.add(
+                    What((name,), "encoding", "no UTF-8, or control characters", quotes=True), chunk, garbled
+                )
         self._values(chunk)
         for what, repeats in self._unique.items():
             if set(what.columns) <= set(chunk.frame.columns):
@@ -188,6 +196,12 @@ class Repeats:
         count, first = self._kept.again(ROWS_TOLD)
         if count:
             yield failure(what, rows, count, tuple(first.tolist()))
+
+
+def _free(column: Column) -> bool:
+    """Whether any words may stand there: else its list or pattern tells of broken letters."""
+    words = column.type in (ColumnType.CATEGORY, ColumnType.TEXT)
+    return words and not column.allowed and not column.pattern and column.role is not ColumnRole.IGNORED
 
 
 def _folded(word: str) -> str:

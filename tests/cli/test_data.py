@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import cli, main
+from harness.data.rule import Check
+from harness.data.schema import read_schema
 
 DATA = Path(__file__).parents[2] / "scenarios" / "data"
 TELCO, SCHEMA = str(DATA / "telco_churn.csv.gz"), str(DATA / "telco_schema.yaml")
@@ -141,3 +143,11 @@ def test_help_comes_with_examples_and_without_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert re.search(r"Examples:\n\s+harness data validate", done.stdout)
     assert done.stdout.endswith("[]\n")
+
+
+def test_the_schema_that_the_page_shows_is_one(tmp_path) -> None:
+    page = (DATA.parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    (tmp_path / "shown.yaml").write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    shown = read_schema(str(tmp_path / "shown.yaml"))
+    assert (len(shown.columns), len(shown.relations), len(shown.quality)) == (9, 3, 2)
+    assert {f"`{check}`" for check in Check} <= set(re.findall(r"^\| (`\w+`)", page, re.MULTILINE))

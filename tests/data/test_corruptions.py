@@ -89,6 +89,10 @@ def test_bytes_that_are_no_utf_8_are_named(tmp_path) -> None:
     (tmp_path / "latin.csv").write_bytes(text)
     (failure,) = validate(file_source(str(tmp_path / "latin.csv")), Held(schema("telco"))).failures
     assert (failure.column, failure.kind, failure.count) == ("PaymentMethod", "allowed", 1)
+    (tmp_path / "free.csv").write_bytes("name,n\nBœuf,1\n".encode() + "Köln,2\n".encode("latin-1") + b"a\x01b,3\n")
+    held = Held(_read("schema: 1\ncolumns:\n  name: {type: text}\n  n: {type: integer}\n"))
+    (failure,) = validate(file_source(str(tmp_path / "free.csv")), held).failures
+    assert (failure.column, failure.kind, failure.rows) == ("name", "encoding", (2, 3))
 
 
 def test_dates_of_the_future_and_kinds_that_are_mixed_are_named() -> None:

@@ -31,7 +31,7 @@ def orders() -> pd.DataFrame:
             "price_gross": (net * 1.19).round(2).astype(str),
             "paid": draws.choice(["true", "false"], N),
             "state": (state := draws.choice(["open", "done"], N)),
-            "closed_by": np.where(state == "open", "", "x-1"),
+            "closed_by": np.where(state == "open", "", draws.choice(["x-1", "x-2"], N)),
             "note": [f"a sentence of some length about order number {n}" for n in range(N)],
             "bought": draws.choice(["yes", "no"], N),
         }
