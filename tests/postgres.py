@@ -40,6 +40,7 @@ def cluster() -> Iterator[str]:
         owner = pwd.getpwnam(OWNER)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         before = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
+        before += ["--pdeathsig", "INT"]  # tests that are killed leave no server behind
     data = folder / "data"
     made = subprocess.run(
         [*before, initdb, "-D", data, "-U", OWNER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"],
