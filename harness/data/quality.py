@@ -228,7 +228,7 @@ class _Balance(_Check):
                 text = f"the class {label!r} does not occur; {asked}"
                 yield failure(self.what((self.subject.target,), text), rows)
             elif each.share < self.rule.min_share:
-                text = f"the class {label!r} has {100 * each.share:.2g}% of the rows; {asked}:"
+                text = f"the class {label!r} has {100 * each.share:.2g}% of the rows ({asked})"
                 yield failure(self.what((self.subject.target,), text), rows, each.count, each.rows, each.values)
 
 

@@ -133,7 +133,7 @@ async def test_rules_that_are_critical_reject(tmp_path):
     (tmp_path / "quality.yaml").write_text("quality:\n  - {check: balance, min_share: 30%}\n")
     reason, events, _ = await validate(on(replace(TELCO, quality=str(tmp_path / "quality.yaml"))))
     assert isinstance(reason, Rejected)
-    assert "Churn: the class 'Yes' has 27% of the rows; at least 30% is asked for: in 1,869 rows" in str(reason)
+    assert "Churn: the class 'Yes' has 27% of the rows (at least 30% is asked for) in 1,869 rows" in str(reason)
     assert len(events.only(DataChecked).failures) == len(events.only(DataQualityChecked).found) == 1
 
 
