@@ -9,6 +9,8 @@ strategies.py   canary, blue-green, rolling
 pipeline.py     validation, deployment, health check; orchestrator.py: staging first, then production
 load_tester.py  a load test of an endpoint, in the caller's own loop; load_config.py: what it is asked for
 custom_registry.py  models of any kind in a database, by files and metadata; model_metadata.py: what must be said of one
+training.py     train, cross-validate, tune; tracking.py: experiments that are kept, here or in MLflow
+training_pipeline.py  a search, training, evaluation, registration
 rollback.py     watch a version in service, and go back to the one before it
 """
 
