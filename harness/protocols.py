@@ -498,7 +498,7 @@ class Case:
     models: Mapping[Role, TrainedModel] = field(default_factory=dict)
     revisions: Mapping[Role, Revision] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
-    """Why gates that stages have judged refuse the candidate: it is rejected for these and for what fails after them."""
+    """Why gates that stages have judged refuse the candidate: it is rejected for these, and for what fails later."""
 
     def having(self, **found: Any) -> "Case":
         """The same with more found."""

@@ -1,4 +1,4 @@
-"""Registrations by several processes at once, and registrations that are killed; `benchmarks/registry.py` has the whole.
+"""Registrations by several processes at once, and ones that are killed; `benchmarks/registry.py` has the whole.
 
 Run as a program it imports what it needs once and forks: ``python -m tests.registering many URI PROCESSES EACH`` and
 ``python -m tests.registering killed URI SEED MOMENTS`` print a line of JSON for each URI.

@@ -54,7 +54,9 @@ trust_pickle = click.option(
 )
 clock = click.option("--clock", type=click.Choice(["virtual", "real"]), help="Time to run on, instead of the file's.")
 registry = click.option(
-    "--registry", metavar="URI", help="Model registry, instead of the file's: memory:, sqlite:///PATH, postgresql://…, mlflow+…"
+    "--registry",
+    metavar="URI",
+    help="Model registry, instead of the file's: memory:, sqlite:///PATH, postgresql://…, mlflow+…",
 )
 tracker = click.option("--tracker", metavar="URI", help="Tracker of training runs, instead of the file's.")
 json_file = click.option(

@@ -60,7 +60,9 @@ Examples:
   harness serve --fake --latency '{lognormal: {median: 30ms, p99: 120ms}}' --error-rate 1%"""
 )
 @click.argument("model", required=False, metavar="MODEL")
-@click.option("--registry", metavar="URI", help="Where NAME@ALIAS and NAME:VERSION are: sqlite:///PATH, mlflow+sqlite:///PATH, …")
+@click.option(
+    "--registry", metavar="URI", help="Where NAME@ALIAS and NAME:VERSION are: sqlite:///PATH, mlflow+sqlite:///PATH, …"
+)
 @options.trust_pickle
 @click.option("--name", cls=options.OfOneCall, help="What a file's model is called (default: the file's name).")
 @click.option("--version", help="What a file's version is called (default: 1).")

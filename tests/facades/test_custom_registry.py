@@ -104,7 +104,7 @@ def test_a_stage_has_one_version_and_what_was_there_is_archived(url: str) -> Non
     registry = CustomModelRegistry(url)
     for number in (1, 2):
         registry.register_model(info(number))
-    with pytest.raises(ModelNotFoundError, match="^Model churn not found in stage Production$"):
+    with pytest.raises(ModelNotFoundError, match=r"^Model churn not found in stage Production$"):
         registry.get_model_for_deployment("churn", "Production")
     registry.set_model_status("churn", "1.0.1", "production")
     registry.set_model_status("churn", "1.0.2", "Production")
@@ -142,7 +142,7 @@ def test_a_file_that_someone_changed_is_not_handed_out(url: str, tmp_path: Path)
     [path] = [each for each in tmp_path.glob("models.db.artifacts/sha256/*/*") if each.read_bytes() == b"yes no"]
     path.chmod(0o644)
     path.write_bytes(b"yes yes")
-    with pytest.raises(RegistryError, match="vocabulary.txt has 7 bytes, not 6: someone has changed the file"):
+    with pytest.raises(RegistryError, match=r"vocabulary\.txt has 7 bytes, not 6: someone has changed the file"):
         registry.get_model_for_deployment("churn", "registered")
 
 

@@ -95,7 +95,9 @@ def test_the_join_is_the_loop_that_anybody_would_write(table: Any, asked: Any, t
     })  # fmt: skip
     left = pd.DataFrame({
         "k": pd.Series([key for key, _ in asked], dtype="str"),
-        "at": pd.Series([pd.NaT if hour is None else START + pd.Timedelta(hours=hour) for _, hour in asked], dtype="datetime64[us]"),
+        "at": pd.Series(
+            [pd.NaT if hour is None else START + pd.Timedelta(hours=hour) for _, hour in asked], dtype="datetime64[us]"
+        ),
     })  # fmt: skip
     found = as_of(left, right, ["k"], "at", "t", None if ttl is None else ttl * 3600.0)["v"].tolist()
     for (key, hour), value in zip(asked, found, strict=True):

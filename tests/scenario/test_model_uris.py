@@ -62,7 +62,7 @@ def test_without_mlflow_the_remedy_is_named(valid: str, problems: Callable[..., 
     lines[at] = "  candidate: {artifact: models:/churn/3}"
     (only,) = problems("\n".join(lines))
     assert (only.line, only.column) == (at + 1, lines[at].index("models") + 1)
-    assert "--registry mlflow+sqlite:///PATH" in only.message
+    assert "--registry sqlite:///PATH, mlflow+sqlite:///PATH, or mlflow+http" in only.message
 
 
 def test_a_tracker_suffices(read: Read, catalog: Catalog) -> None:

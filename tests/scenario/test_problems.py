@@ -236,7 +236,7 @@ KINDS = {
     "a rule that is a mapping": (
         "- f1 >= 0.55",
         "- ^f1: 0.55",
-        "model.gates[0] is a mapping of f1; a rule is a text, METRIC",
+        "model.gates[0].f1: no such key; allowed: fairness, no_regression, history",
     ),
     "a rule that is a number": (
         "- f1 >= 0.55",
@@ -286,7 +286,7 @@ KINDS = {
     "two kinds of source": (
         "algorithm: random_forest",
         "algorithm: random_forest, ^registered: stable",
-        "model.candidate.registered stands beside algorithm; exactly one of algorithm, experiments, registered, artifact, pred",
+        "model.candidate.registered stands beside algorithm; exactly one of algorithm, experiments",
     ),
     "a key without predictions": (
         "algorithm: random_forest",
