@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: rehearse test lint lock benchmark benchmark-load clean
+.PHONY: rehearse test lint lock benchmark benchmark-load benchmark-gates clean
 
 rehearse: $(VENV)/.installed  ## the main job: a canary of a really trained model, on virtual time
 	$(BIN)/harness run scenarios/canary_regression.yaml
@@ -37,6 +37,13 @@ benchmark-load: $(VENV)/.installed-dev  ## load tests and the model server again
 	-$(BIN)/python benchmarks/load_workers.py
 	-$(BIN)/python benchmarks/load_memory.py
 	-$(BIN)/python benchmarks/serve.py
+
+# Evidently comes from PyPI into an environment of its own; PostgreSQL from Debian.
+benchmark-gates: $(VENV)/.installed-dev  ## drift against Evidently and scipy, its level and power, registrations at once and killed
+	-$(BIN)/python benchmarks/drift.py
+	-$(BIN)/python benchmarks/drift_power.py
+	-$(BIN)/python benchmarks/drift_detectors.py
+	-$(BIN)/python benchmarks/registry.py
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("harness needs CPython 3.11 to 3.13; $(PYTHON) is %d.%d: name another one with make PYTHON=python3.12" % v)'
