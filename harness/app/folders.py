@@ -11,6 +11,8 @@ from harness.errors import InputError
 LOG_NAME: Final = "events.jsonl"
 PAGE_NAME: Final = "report.html"
 LATEST: Final = "latest"
+LONGEST: Final = 60
+"""Letters of a file's name that a folder takes over."""
 SUITE: Final = "suite-"
 """What the names of folders begin with that hold a suite's page."""
 
@@ -43,6 +45,23 @@ def point_to(reports: Path, name: str, folder: Path) -> None:
     """Let ``latest`` name the newest run, of its scenario and of all."""
     for place in (reports / name, reports):
         link(place, folder)
+
+
+def page_for(reports: Path, kind: str, file: str, suffix: str = "") -> Path:
+    """The page of a look at a data file that ends now, in a new folder of its own.
+
+    Args:
+        reports: where such folders are.
+        kind: what was done: ``data``, ``drift``.
+        file: whose name the folder has, in plain letters.
+        suffix: of the folder's name.
+    """
+    stem = Path(file).name.split(".")[0]
+    name = "".join(each if each.isalnum() or each in "-_" else "-" for each in stem)[:LONGEST] or "data"
+    below = reports / f"{kind}-{name}"
+    folder = folder_for(below, f"{clock.utc_now():%Y%m%dT%H%M%S}{suffix}")
+    link(below, folder)
+    return folder / PAGE_NAME
 
 
 def link(place: Path, folder: Path) -> None:

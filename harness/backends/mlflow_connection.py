@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import anyio
 
 from harness.backends.mlflow_listing import DATA, FEATURES, quoted
-from harness.backends.mlflow_models import DIGEST
+from harness.backends.mlflow_models import ABSENT, DIGEST
 from harness.backends.uri import SQLITE, masked
 from harness.clock import is_virtual, utc_now
 from harness.domain.model import TrainedModel
@@ -55,6 +55,19 @@ class Connection:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         _import()
+
+    def run(self, run_id: str | None) -> Any | None:
+        """A training run; None where none is named, or it is gone."""
+        from mlflow.exceptions import MlflowException
+
+        if not run_id:
+            return None
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != ABSENT:
+                raise
+            return None
 
     @functools.cached_property
     def client(self) -> Any:

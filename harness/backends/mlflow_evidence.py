@@ -19,7 +19,6 @@ TEXTS: Final = frozenset(
 )
 """Files that nobody loads as a model."""
 PLAIN: Final = frozenset({"MLmodel", ".gitignore"})
-ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
 
 
 def evidence(mlflow: "Connection", models: "Models", name: str, number: int) -> Evidence:
@@ -29,7 +28,7 @@ def evidence(mlflow: "Connection", models: "Models", name: str, number: int) -> 
         NotRegistered: there is no such version, or its files are gone.
     """
     version = models.numbered(name, number)
-    run = _run(mlflow, version.run_id)
+    run = mlflow.run(version.run_id)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         found = models.download(version, Path(folder))
         if not found.exists():
@@ -44,19 +43,6 @@ def evidence(mlflow: "Connection", models: "Models", name: str, number: int) -> 
         card=card,
         files=files,
     )
-
-
-def _run(mlflow: "Connection", run_id: str | None) -> Any:
-    from mlflow.exceptions import MlflowException
-
-    if not run_id:
-        return None
-    try:
-        return mlflow.client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != ABSENT:
-            raise
-        return None
 
 
 def _tags(version: Any, run: Any) -> Mapping[str, str]:
@@ -83,7 +69,7 @@ def _card(folder: Path, version: Any) -> str | None:
 
 def _card_of_run(mlflow: "Connection", run_id: str | None, into: Path) -> str | None:
     """A card among the artifacts of the version's run."""
-    if not run_id or _run(mlflow, run_id) is None:
+    if not run_id or mlflow.run(run_id) is None:
         return None
     there = {each.path for each in mlflow.client.list_artifacts(run_id)}
     for name in CARDS:

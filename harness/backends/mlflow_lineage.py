@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.backends.mlflow_listing import DATA, FEATURES
-from harness.backends.mlflow_models import ABSENT
 from harness.domain.lineage import Deployment, Lineage, Origin, with_replaced
 from harness.domain.model import Revision
 
@@ -40,7 +39,7 @@ def deployments(version: Any) -> tuple[Deployment, ...]:
 
 def trace(mlflow: "Connection", revision: Revision, version: Any) -> Lineage:
     """Where a version comes from, and what became of it; of one whose run is gone, as much as its tags tell."""
-    tags, run = version.tags, _run(mlflow, version.run_id)
+    tags, run = version.tags, mlflow.run(version.run_id)
     deployed = deployments(version)
     source = next((each.data for each in reversed(deployed) if each.data), "")
     made = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
@@ -57,17 +56,3 @@ def trace(mlflow: "Connection", revision: Revision, version: Any) -> Lineage:
         created_at=made.isoformat(timespec="seconds"),
         created_by=version.user_id or "",
     )
-
-
-def _run(mlflow: "Connection", run_id: str | None) -> Any | None:
-    """The version's run; None where it has none, or that is gone."""
-    from mlflow.exceptions import MlflowException
-
-    if not run_id:
-        return None
-    try:
-        return mlflow.client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != ABSENT:
-            raise
-        return None

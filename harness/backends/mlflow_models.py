@@ -12,8 +12,9 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.backends.told import model_of, told_of
 from harness.backends.uri import ModelUri, ModelUriError, model_uri
-from harness.domain.model import Revision, Role, Source, Task, TrainedModel
+from harness.domain.model import Revision, Role, TrainedModel
 from harness.errors import ArtifactError, NotRegistered, RegistryError
 from harness.protocols import Fetched
 
@@ -179,18 +180,7 @@ def save(model: TrainedModel, folder: Path) -> Path:
     Raises:
         ArtifactError: a skops archive cannot hold it without types that are not known to be harmless.
     """
-    known = {
-        "role": model.role.value,
-        "algorithm": model.algorithm,
-        "params": dict(model.params),
-        "task": model.task.value,
-        "features": list(model.features),
-        "classes": list(model.classes),
-        "data_digest": model.data_digest,
-        "features_digest": model.features_digest,
-        "metrics": {name: float(value) for name, value in model.metrics.items()},
-    }
-    return save_estimator(model.estimator, folder, {METADATA: known})
+    return save_estimator(model.estimator, folder, {METADATA: told_of(model)})
 
 
 def save_estimator(estimator: Any, folder: Path, metadata: Mapping[str, Any] | None = None) -> Path:
@@ -251,7 +241,6 @@ def read(folder: Path, name: str, where: str, *, pickles: bool, binary: bool = T
 
     from harness.training import artifact
     from harness.training.brought import brought
-    from harness.training.digest import model_digest
 
     if not (folder / "MLmodel").is_file():
         raise ArtifactError(
@@ -265,22 +254,7 @@ def read(folder: Path, name: str, where: str, *, pickles: bool, binary: bool = T
     if known is None:
         found = brought(estimator, name, Role.STABLE, where, binary=binary)
         return replace(found, notes=tuple(notes))
-    return TrainedModel(
-        name=name,
-        role=Role(known["role"]),
-        source=Source.REGISTERED,
-        algorithm=known["algorithm"],
-        params=known["params"],
-        estimator=estimator,
-        task=Task(known["task"]),
-        features=tuple(known["features"]),
-        classes=tuple(known["classes"]),
-        artifact_digest=model_digest(estimator),
-        data_digest=known["data_digest"],
-        metrics=known["metrics"],
-        notes=tuple(notes),
-        features_digest=known.get("features_digest"),
-    )
+    return model_of(known, name, estimator, notes)
 
 
 def _archive(flavors: Mapping[str, Any], where: str, *, pickles: bool) -> tuple[str, bool]:

@@ -22,10 +22,11 @@ import anyio
 from harness.backends.manifest import Manifest, file_problem, mismatch, parsed
 from harness.backends.signing import Signature, trust
 from harness.backends.sql_store import GRACE_S, Entry, Store, Swept, check_digest
+from harness.backends.told import model_of, told_of
 from harness.backends.uri import ModelUriError, model_uri
 from harness.clock import is_virtual
 from harness.domain.lineage import Deployment, Lineage, Origin, with_replaced
-from harness.domain.model import Revision, Role, Source, Task, TrainedModel
+from harness.domain.model import Revision, Role, Source, TrainedModel
 from harness.errors import ArtifactError, NotRegistered, RegistryError
 from harness.protocols import Fetched, IntentId, Version
 
@@ -330,25 +331,13 @@ def _no_skops(reason: str) -> ArtifactError:
 
 def _metadata(model: TrainedModel) -> bytes:
     """What is known of a model, as JSON; it stands in the manifest as a file, so that a change of it is seen."""
-    told = {
-        "role": model.role.value,
-        "algorithm": model.algorithm,
-        "params": dict(model.params),
-        "task": model.task.value,
-        "features": list(model.features),
-        "classes": list(model.classes),
-        "data_digest": model.data_digest,
-        "features_digest": model.features_digest,
-        "metrics": {name: float(value) for name, value in model.metrics.items()},
-    }
-    return json.dumps(told, default=repr, indent=1, ensure_ascii=False).encode()
+    return json.dumps(told_of(model), default=repr, indent=1, ensure_ascii=False).encode()
 
 
 def _read(archive: bytes, metadata: bytes | None, revision: Revision, *, binary: bool) -> TrainedModel:
     """The model of files that were found to be what they should be."""
     from harness.training import artifact
     from harness.training.brought import brought
-    from harness.training.digest import model_digest
 
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
@@ -361,23 +350,7 @@ def _read(archive: bytes, metadata: bytes | None, revision: Revision, *, binary:
     if metadata is None:
         found = brought(estimator, revision.name, Role.STABLE, str(revision), binary=binary)
         return replace(found, notes=tuple(notes), source=Source.REGISTERED)
-    known = json.loads(metadata)
-    return TrainedModel(
-        name=revision.name,
-        role=Role(known["role"]),
-        source=Source.REGISTERED,
-        algorithm=known["algorithm"],
-        params=known["params"],
-        estimator=estimator,
-        task=Task(known["task"]),
-        features=tuple(known["features"]),
-        classes=tuple(known["classes"]),
-        artifact_digest=model_digest(estimator),
-        data_digest=known["data_digest"],
-        metrics=known["metrics"],
-        notes=tuple(notes),
-        features_digest=known["features_digest"],
-    )
+    return model_of(json.loads(metadata), revision.name, estimator, notes)
 
 
 def _disagreement(manifest: Manifest, row: Any) -> str:

@@ -8,22 +8,16 @@ from harness.cli import ci, read_or_not
 from harness.domain.quality import Validation
 from harness.report import output
 
-LONGEST = 60
-
 
 def tell(found: Validation, files: ci.Files, reports: Path, *, quiet: bool, verbose: bool, color: bool) -> int:
     """Write the page and the files, print the result, and answer with the exit code."""
-    from harness import clock
-    from harness.app.folders import PAGE_NAME, folder_for, link
+    from harness.app.folders import page_for
     from harness.report import data_page, data_told
 
-    below = reports / f"data-{name_of(found)}"
-    folder = folder_for(below, f"{clock.utc_now():%Y%m%dT%H%M%S}")
-    link(below, folder)
-    page = folder / PAGE_NAME
+    page = page_for(reports, "data", found.file)
     data_page.write(found, page)
     told = data_told.json_text(found, str(page))
-    output.write("--report", str(folder / "data.json"), told)
+    output.write("--report", str(page.parent / "data.json"), told)
     if files.json:
         output.write("--json", files.json, told)
     if files.junit:
@@ -37,9 +31,3 @@ def tell(found: Validation, files: ci.Files, reports: Path, *, quiet: bool, verb
         elif not files.takes_stdout:
             data_told.show(found, str(page), color=color, verbose=verbose)
     return 0 if found.valid else 1
-
-
-def name_of(found: Validation) -> str:
-    """The name of the folder of such validations: that of the file, in plain letters."""
-    stem = Path(found.file).name.split(".")[0]
-    return "".join(each if each.isalnum() or each in "-_" else "-" for each in stem)[:LONGEST] or "data"

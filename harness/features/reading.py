@@ -1,6 +1,5 @@
 """A feature set from YAML: all that is wrong with it at once, each with line, column, and the nearest right word."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -10,6 +9,8 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from harness.data.nodes import is_number, near
+from harness.data.nodes import shown as shown_as
 from harness.domain.features import (
     CYCLIC,
     FEATURES_VERSION,
@@ -226,7 +227,7 @@ class _Reader:
             return None
         said = plan["clip"]
         numbers = list(said) if isinstance(said, Sequence) and not isinstance(said, str) else []
-        if len(numbers) != 2 or not all(map(_is_number, numbers)) or numbers[0] >= numbers[1]:
+        if len(numbers) != 2 or not all(map(is_number, numbers)) or numbers[0] >= numbers[1]:
             self.wrong(plan, "clip", "must be the least and the greatest value: [0, 100]", path)
             return None
         return float(numbers[0]), float(numbers[1])
@@ -270,7 +271,7 @@ class _Reader:
                 value = "none"
         if value is None:
             return None
-        if not _is_number(value) or not 0 < value < 1:
+        if not is_number(value) or not 0 < value < 1:
             self.wrong(plan, key, "must be a share between 0% and 100%", path)
             return None
         return float(value)
@@ -285,7 +286,7 @@ class _Reader:
         for each in listed:
             if each not in known:
                 self.wrong(
-                    said, key, f"names {each}, which is not one of {', '.join(known)}{_hint(str(each), known)}", path
+                    said, key, f"names {each}, which is not one of {', '.join(known)}{near(str(each), known)}", path
                 )
         return tuple(words(each) for each in listed if each in known)
 
@@ -293,7 +294,7 @@ class _Reader:
         value = said.get(key)
         if key not in said or value in words:
             return str(value) if key in said else default
-        self.wrong(said, key, f"is not one of {', '.join(words)}{_hint(str(value), words)}", path)
+        self.wrong(said, key, f"is not one of {', '.join(words)}{near(str(value), words)}", path)
         return default
 
     def of(self, said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -314,7 +315,7 @@ class _Reader:
         for key in said:
             if key not in known:
                 line, column = _key_place(said, key)
-                hint = _hint(str(key), known)
+                hint = near(str(key), known)
                 message = f"{path}{key} is not known here{hint} (known: {', '.join(known)})"
                 self.problems.append(Problem(self.file, line, column, message))
 
@@ -323,7 +324,7 @@ class _Reader:
         line, column = (
             _key_place(said, key) if isinstance(value, Mapping) or key not in said else _value_place(said, key)
         )
-        shown = "" if isinstance(value, Mapping) or key not in said else f" ({_shown(value)})"
+        shown = "" if isinstance(value, Mapping) or key not in said else f" ({shown_as(value)})"
         self.problems.append(Problem(self.file, line, column, f"{path}{key}{shown} {message}"))
 
 
@@ -352,20 +353,3 @@ def _value_place(said: Any, key: Any) -> tuple[int, int]:
     marks = getattr(said, "lc", None)
     line, column = marks.value(key) if marks is not None else (0, 0)
     return line + 1, column + 1
-
-
-def _hint(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    return "nothing" if value is None else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
