@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from inspect import getattr_static
 from typing import Any, Final
 
 from harness.app import Options, analysis_policy, rehearsal, run_sync
@@ -202,6 +203,8 @@ class Holding:
 
     def __init__(self, registry: Any) -> None:
         self._registry = registry
+        # From Python 3.12 on, isinstance against a protocol sees what an object has, and asks no __getattr__.
+        vars(self).update({name: getattr(registry, name) for name in dir(registry) if _promised(registry, name)})
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the registry's own."""
@@ -211,6 +214,15 @@ class Holding:
         """Let the alias name this version, unless it is the one for the version before."""
         if alias != PREVIOUS:
             await self._registry.set_alias(revision, alias)
+
+
+def _promised(registry: Any, name: str) -> bool:
+    """A method that anybody may call, and that is not held back; no property is asked for it."""
+    return (
+        not name.startswith("_")
+        and name != Holding.set_alias.__name__
+        and callable(getattr_static(registry, name, None))
+    )
 
 
 def _analysis(policy: Mapping[str, Any]) -> Any:

@@ -1,15 +1,20 @@
 """Versions in service, watched and taken back, end to end."""
 
 from dataclasses import replace
+from inspect import getattr_static
 from typing import Any
 
 import pytest
 
 import harness
+from fakes.registry import MemoryRegistry
+from harness.backends.sql import SqlRegistry
 from harness.clock import run_real
 from harness.domain.fault import Errors, Fault, LatencyFactor
 from harness.domain.model import Role
 from harness.domain.units import MINUTE
+from harness.facades.rollback import Holding
+from harness.protocols import LineageKeeper, ManyClassLoader, ModelStore
 from tests.facades.conftest import Jotter
 from tests.facades.test_deployment import CANDIDATE, FEW, aliases
 
@@ -161,3 +166,15 @@ def test_what_cannot_be_watched_is_told(
 def test_a_model_without_a_policy_is_told(deployed: harness.Options) -> None:
     with pytest.raises(harness.InputError, match="rollback_policies has none for 'fraud'"):
         system(deployed).monitor_and_rollback("fraud", 1)
+
+
+def test_a_registry_that_is_held_promises_what_it_does_by_itself() -> None:
+    whole = SqlRegistry("sqlite:///:memory:")
+    for promise in (LineageKeeper, ManyClassLoader, ModelStore):
+        held: Any = Holding(Holding(whole))
+        assert isinstance(held, promise)
+        for name in set(vars(promise)) & {"record_deployment", "lineage", "allow_many_classes", "fetch"}:
+            # as isinstance looks from Python 3.12 on, past __getattr__
+            assert getattr_static(held, name) == getattr(whole, name)
+    assert not isinstance(Holding(MemoryRegistry()), ModelStore)
+    assert getattr_static(Holding(whole), "set_alias") is vars(Holding)["set_alias"]
