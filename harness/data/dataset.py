@@ -41,6 +41,9 @@ class Dataset:
     quality: tuple[Failure, ...] = ()
     """What rules of quality found, and relations that only warn; what is critical of it stands in ``failures`` too."""
     rules: tuple[Rule, ...] = ()
+    """Of the schema, and of ``plan.quality``."""
+    further: tuple[Failure, ...] = ()
+    """What of ``quality`` the rules of ``plan.quality`` found."""
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -118,15 +121,15 @@ def load(plan: DataPlan) -> Dataset:
             raise DataError(f"{plan.schema}: the target is {targets[0]}, but model.data.target is {plan.target}")
     frame, unread = typed(raw, schema)
     failures = check(frame, schema, raw, unread) if plan.schema else []
-    rules = (*schema.quality, *(read_rules(plan.quality, list(schema.columns)) if plan.quality else ()))
+    more = read_rules(plan.quality, list(schema.columns)) if plan.quality else ()
+    chunk = Chunk(frame, raw, unread, np.arange(1, len(frame) + 1, dtype=np.int64))
+    further = quality_failures(chunk, schema, more, plan.target)
     quality = [each for each in failures if each.severity is Severity.WARNING]
-    if rules:
-        chunk = Chunk(frame, raw, unread, np.arange(1, len(frame) + 1, dtype=np.int64))
-        quality += quality_failures(chunk, schema, rules, plan.target)
+    quality += [*quality_failures(chunk, schema, schema.quality, plan.target), *further]
     critical = [each for each in quality if each.severity is Severity.CRITICAL]
     failures = [each for each in failures if each.severity is Severity.CRITICAL] + critical
-    digest, notes = table_digest(frame), _notes(plan, schema)
-    return Dataset(plan, frame, schema, digest, tuple(failures), notes, tuple(quality), rules)
+    digest, notes, rules = table_digest(frame), _notes(plan, schema), (*schema.quality, *more)
+    return Dataset(plan, frame, schema, digest, tuple(failures), notes, tuple(quality), rules, tuple(further))
 
 
 def _learned(column: Column) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from harness.data import dataset
+from harness.data.rule import Check
 from harness.domain.data_event import DataQualityChecked
 from harness.domain.event import DataChecked
 from harness.domain.fault import LabelDrift, Missing, Scale, Shift, Swap
@@ -64,8 +65,16 @@ def _reason(data: dataset.Dataset, refused: Sequence[Failure]) -> str:
     count = len(refused)
     told = "; ".join(str(failure) for failure in refused[:FAILURES_IN_REASON])
     more = f"; and {count - FAILURES_IN_REASON} more" if count > FAILURES_IN_REASON else ""
-    against = dataset.file_name(data.schema.file) or "its inferred schema"
+    against = " and ".join(dict.fromkeys(_file(data, failure) for failure in refused))
     return f"{dataset.file_name(data.plan.source)} breaks {against} in {count} way{'s' * (count > 1)}: {told}{more}"
+
+
+def _file(data: dataset.Dataset, failure: Failure) -> str:
+    """Where the rule stands that forbids it: in the schema, or in the file of further rules."""
+    further = failure in data.further
+    if failure.kind == Check.OVERLAP:  # found after the split
+        further = all(rule.check is not Check.OVERLAP for rule in data.schema.quality)
+    return dataset.file_name(data.plan.quality if further else data.plan.schema)
 
 
 def _check_drifts(case: Case, held: Population) -> None:

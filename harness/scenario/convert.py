@@ -61,7 +61,7 @@ from harness.scenario.gating import rules_of
 from harness.scenario.inputs import given
 from harness.scenario.lifecycle import StagingInput, SuccessorInput
 from harness.scenario.loadstages import load_of
-from harness.scenario.models import DataInput, ModelInput, SourceInput
+from harness.scenario.models import DataInput, SourceInput
 from harness.scenario.policies import aftercare_of, rollout_of
 from harness.scenario.training import groups_of, training_of
 
@@ -92,7 +92,7 @@ def scenario_of(
         seed=document.seed,
         clock=Clock(document.clock),
         horizon_ns=document.horizon,
-        model=_model(document.model, document.labels, trust_pickle=trust_pickle),
+        model=_model(document, trust_pickle=trust_pickle),
         backends=Backends(**document.backends.model_dump()),
         service=_services(document.service),
         traffic=_traffic(document.traffic),
@@ -121,12 +121,13 @@ def scenario_of(
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
-def _model(model: ModelInput, labels: LabelsInput | None, *, trust_pickle: bool) -> ModelPlan:
+def _model(document: Document, *, trust_pickle: bool) -> ModelPlan:
+    model = document.model
     return ModelPlan(
         name=model.name,
         stable=_source(model.stable, model.features),
         candidate=_source(model.candidate, model.features),
-        data=_data(model.data, labels, _keys(model)) if model.data else None,
+        data=_data(model.data, document.labels, _keys(document)) if model.data else None,
         gates=rules_of(model.gates),
         trust_pickle=trust_pickle,
         checks=plans_of(model.gates),
@@ -148,8 +149,10 @@ def _source(source: SourceInput, features: FeatureSet | None) -> ModelSource:
     return training_of(source, source.features or features)
 
 
-def _keys(model: ModelInput) -> tuple[str, ...]:
-    sources = (model.stable, model.candidate)
+def _keys(document: Document) -> tuple[str, ...]:
+    """Columns beside the features that some model needs: keys of recorded answers, and groups of folds."""
+    newer = (successor.candidate for successor in document.successors)
+    sources = (document.model.stable, document.model.candidate, *newer)
     keys = {source.key for source in sources if source.key is not None}
     return tuple(sorted(keys.union(*(groups_of(source) for source in sources))))
 

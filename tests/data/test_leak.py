@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from harness.data.chunk import Chunk
-from harness.data.leak import Sample, suspects
+from harness.data.leak import Sample, mean_auc, suspects
 from harness.data.schema import Column, ColumnType, Schema
 
 DRAWS = np.random.default_rng(4)
@@ -72,6 +73,14 @@ def test_several_classes_and_numbers() -> None:
     assert [name for name, _ in told(PRICE, same=PRICE, cents=PRICE * 100 + DRAWS.normal(0, 1, N), log=np.log(PRICE),
                                      half=PRICE + DRAWS.normal(0, 60, N), number=np.arange(N) * 1.0)] == [
         "same", "cents", "log"]  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_auc_is_that_of_scikit_learn(classes: int) -> None:
+    truth = DRAWS.integers(0, classes, 200)
+    chances = DRAWS.dirichlet(np.ones(classes), 12)[DRAWS.integers(0, 12, 200)]  # a tree has few leaves: many ties
+    theirs = roc_auc_score(truth, chances[:, 1] if classes == 2 else chances, multi_class="ovr")
+    assert mean_auc(truth, chances) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_too_few_rows_suspect_nothing() -> None:

@@ -133,8 +133,20 @@ async def test_rules_that_are_critical_reject(tmp_path):
     (tmp_path / "quality.yaml").write_text("quality:\n  - {check: balance, min_share: 30%}\n")
     reason, events, _ = await validate(on(replace(TELCO, quality=str(tmp_path / "quality.yaml"))))
     assert isinstance(reason, Rejected)
-    assert "Churn: the class 'Yes' has 27% of the rows (at least 30% is asked for) in 1,869 rows" in str(reason)
+    assert str(reason).startswith(
+        "telco_churn.csv.gz breaks quality.yaml in 1 way: "
+        "Churn: the class 'Yes' has 27% of the rows (at least 30% is asked for) in 1,869 rows"
+    )
     assert len(events.only(DataChecked).failures) == len(events.only(DataQualityChecked).found) == 1
+
+
+async def test_each_file_that_is_broken_is_named(tmp_path):
+    (tmp_path / "quality.yaml").write_text("quality:\n  - {check: balance, min_share: 30%}\n")
+    columns = "  tenure: {type: integer, max: 70}\n  Churn: {type: category, role: target}\n"
+    (tmp_path / "schema.yaml").write_text(f"schema: 1\nother_columns: ignore\ncolumns:\n{columns}")
+    files = {name: str(tmp_path / f"{name}.yaml") for name in ("schema", "quality")}
+    reason, _, _ = await validate(on(replace(TELCO, **files)))
+    assert str(reason).startswith("telco_churn.csv.gz breaks schema.yaml and quality.yaml in 2 ways: tenure: above 70")
 
 
 async def test_held_out_rows_that_stand_in_training_too_reject(tmp_path):
@@ -146,6 +158,7 @@ async def test_held_out_rows_that_stand_in_training_too_reject(tmp_path):
     plan = DataPlan(str(tmp_path / "rows.csv"), "y", "yes", str(tmp_path / "schema.yaml"), 0.25)
     reason, events, _ = await validate(on(plan))
     assert isinstance(reason, Rejected)
+    assert "breaks schema.yaml in 1 way" in str(reason)
     (found,) = events.only(DataQualityChecked).found
     assert (found.kind, found.column) == ("overlap", "")
     assert 0.1 < found.share <= 1

@@ -70,6 +70,13 @@ def test_experiments_keep_their_order_and_the_groups_are_read_with_the_data(load
     assert made.model.data.keys == ("age", "plan")
 
 
+def test_a_later_candidate_may_group_by_a_column_that_is_no_feature(load: Load, valid: str) -> None:
+    later = "{algorithm: random_forest, cross_validation: {folds: 3, split: group, group: plan}}"
+    made = load(f"{valid}\nsuccessors:\n  - {{at: 1h, candidate: {later}}}\n")
+    assert made.model.data is not None
+    assert made.model.data.keys == ("plan",)
+
+
 WRONG = [
     ("{algorithm: random_forest, tune: {metric: f1}}", "space is missing"),
     ("{algorithm: random_forest, tune: {space: {}, metric: f1}}", "names no parameter"),
