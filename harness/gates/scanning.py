@@ -27,7 +27,6 @@ COMPRESSED: Final[tuple[tuple[bytes, str], ...]] = (
 )
 SCHEMA: Final = "schema.json"
 ARRAY: Final = b"\x93NUMPY"
-OBJECTS: Final = ("'|O'", "'O'", "object")
 HEADER: Final = 4096
 HARMLESS: Final = frozenset(
     {
@@ -49,7 +48,6 @@ HARMLESS: Final = frozenset(
         "collections.OrderedDict",
         "collections.defaultdict",
         "copyreg._reconstructor",
-        "joblib.numpy_pickle.NumpyArrayWrapper",
         "numpy._core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",
         "numpy._core.numeric._frombuffer",
@@ -61,7 +59,8 @@ HARMLESS: Final = frozenset(
     }
 )
 """What a pickled model may import beside scikit-learn's own estimators; by full names, for a module that holds one
-harmless function may hold another that runs what it is given."""
+harmless function may hold another that runs what it is given. joblib's wrapper of arrays is not among them: its loader
+skips bytes that are read as instructions here, and so runs what was never looked at."""
 
 RENAMED: Final = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 """Modules by their names of Python 2, which old protocols still write."""
@@ -215,17 +214,36 @@ def _inside(archive: zipfile.ZipFile, plan: Security) -> Iterator[Finding]:
             continue
         with archive.open(info) as member:
             head = member.read(HEADER)
-            if head.startswith(ARRAY) and any(word in _described(head) for word in OBJECTS):
-                yield Finding(info.filename, "an array of objects, which is a pickle", refused=True)
+            if head.startswith(ARRAY):
+                if said := _wrong_array(head):
+                    yield Finding(info.filename, said, refused=True)
             elif head.startswith(ZIP):
                 yield Finding(info.filename, "an archive inside of the archive", refused=True)
-            elif head.startswith(STARTS):
-                yield from _pickle(head + member.read(), info.filename, plan)
+            elif info.filename != SCHEMA:
+                yield from _hidden(head + member.read(), head, info.filename, plan)
 
 
-def _described(head: bytes) -> str:
-    """The header of a saved array, which names its type."""
-    return head[: head.find(b"\n") + 1].decode("latin-1")
+def _hidden(data: bytes, head: bytes, name: str, plan: Security) -> Iterator[Finding]:
+    """What a member holds if it is a pickle of any protocol, compressed or not; nothing if it is none."""
+    if kind := next((word for magic, word in COMPRESSED if head.startswith(magic)), ""):
+        yield Finding(name, f"compressed by {kind}, which no member of a skops archive is", refused=True)
+        return
+    found = opened(data)
+    if head.startswith(STARTS) or (found.imports and found.whole):
+        yield from _pickle(data, name, plan)
+
+
+def _wrong_array(head: bytes) -> str:
+    """What must not be of a saved array, by its header as numpy reads it; empty where nothing is."""
+    from numpy.lib import format as saved
+
+    try:
+        version = saved.read_magic(told := io.BytesIO(head))
+        read = saved.read_array_header_1_0 if version == (1, 0) else saved.read_array_header_2_0
+        _, _, kind = read(told)
+    except Exception as error:  # noqa: BLE001 - a forged header may make it raise anything, and that is a finding
+        return f"an array whose header cannot be read ({type(error).__name__}: {error})"
+    return "an array of objects, which is a pickle" if kind.hasobject else ""
 
 
 def _types(data: bytes, name: str, plan: Security) -> Iterator[Finding]:

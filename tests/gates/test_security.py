@@ -21,6 +21,7 @@ import pytest
 import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib.numpy_pickle import NumpyArrayWrapper
 from sklearn.compose import make_column_selector
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
@@ -139,6 +140,21 @@ def test_arrays_that_joblib_writes_between_the_opcodes_are_not_known(tmp_path: P
     assert "cannot be read to its end" in refused((tmp_path / "model.joblib").read_bytes(), TRUSTING)
 
 
+def test_bytes_that_joblib_skips_hide_nothing(tmp_path: Path) -> None:
+    """An array's bytes, read as an instruction, would swallow the instructions that the loader runs after them."""
+    wrapper = NumpyArrayWrapper(np.ndarray, (5,), "C", np.dtype("uint8"), allow_mmap=False)
+    wrapper.numpy_array_alignment_bytes = None
+    ran = tmp_path / "ran"
+    command = f"touch {ran}".encode()
+    hidden = b"cos\nsystem\nX" + struct.pack("<I", len(command)) + command + b"\x85R."
+    data = pickle.dumps(wrapper, protocol=3)[:-1] + b"B" + struct.pack("<I", len(hidden)) + hidden + b"."
+    assert "imports joblib.numpy_pickle.NumpyArrayWrapper" in refused(data, TRUSTING)
+    (tmp_path / "model.joblib").write_bytes(data)
+    assert not ran.exists()
+    joblib.load(tmp_path / "model.joblib")
+    assert ran.exists()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=200),
@@ -213,6 +229,28 @@ def test_links_doubles_archives_pickles_and_objects_inside_are_refused() -> None
         with pytest.warns(UserWarning, match="Duplicate name"):
             made.writestr("schema.json", json.dumps({"__class__": "x"}))
     assert "there twice" in refused(twice.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("{'descr': '|O8', 'fortran_order': False, 'shape': (1,), }\n", "an array of objects"),
+        ("{'descr': [('a', 'O')], 'fortran_order': False, 'shape': (1,), }\n", "an array of objects"),
+        ("{" + " " * 5000 + "'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", "header cannot be read"),
+        ("{'descr': 'nonsense', 'fortran_order': False, 'shape': (1,), }\n", "header cannot be read"),
+    ],
+)
+def test_arrays_of_objects_are_known_however_their_header_is_written(kind: str, told: str) -> None:
+    header = kind.encode()
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + pickle.dumps([Evil("true")])
+    assert told in refused(archive({"schema.json": b"{}", "0.npy": array}))
+
+
+def test_members_hide_no_pickle_of_an_old_protocol_and_none_compressed() -> None:
+    schema = {"schema.json": b"{}"}
+    assert "imports posix.system" in refused(archive(schema | {"a": pickle.dumps(Evil("true"), 0)}), TRUSTING)
+    assert "compressed by gzip" in refused(archive(schema | {"a": gzip.compress(pickle.dumps(1))}), TRUSTING)
+    assert ".txt" not in refused(archive(schema | {"read.txt": b"city\nand more\n"}))
 
 
 def test_overlapping_members_are_a_bomb() -> None:
