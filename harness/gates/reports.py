@@ -57,7 +57,7 @@ def judge(plan: Report, scene: Scene | None = None) -> tuple[Check, ...]:
         return refused(f"it is older than {duration_text(plan.max_age_ns)}; run what writes it again")
     try:
         value = reader.read(data, plan.value)
-    except (ValueError, ET.ParseError, RecursionError) as error:
+    except (ValueError, OverflowError, ET.ParseError, RecursionError) as error:
         return refused(f"it is no {plan.reader} report: {error}")
     return (
         Check(
@@ -88,7 +88,10 @@ def cobertura(data: bytes, _: str) -> float:
     rate = root.get("line-rate")
     if root.tag != "coverage" or rate is None:
         raise ValueError("it has no coverage with a line-rate")
-    return float(rate)
+    share = float(rate)
+    if not 0 <= share <= 1:
+        raise ValueError(f"its line-rate is {rate}, and a share is from 0 to 1")
+    return share
 
 
 def junit(data: bytes, _: str) -> float:
@@ -99,7 +102,13 @@ def junit(data: bytes, _: str) -> float:
     cases = list(root.iter("testcase"))
     if not cases:
         raise ValueError("it holds no test")
-    return float(sum(any(case.find(word) is not None for word in ("failure", "error")) for case in cases))
+    seen = sum(any(case.find(word) is not None for word in ("failure", "error")) for case in cases)
+    return float(max(seen, *(_counted(suite) for suite in (root, *root.iter("testsuite")))))
+
+
+def _counted(suite: ET.Element) -> int:
+    """What a suite itself says has failed or broken: what broke before any test began may have no test of its own."""
+    return sum(int(suite.get(word) or 0) for word in ("failures", "errors"))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -167,8 +176,10 @@ def safety(data: bytes, _: str) -> float:
     packages = document.get("dependencies") if isinstance(document, dict) else document
     if not isinstance(packages, list):
         raise ValueError("it lists neither vulnerabilities nor dependencies")  # noqa: TRY004 - of a file's content
-    found = [each.get("vulns", []) if isinstance(each, dict) and "name" in each else [each] for each in packages]
-    return float(sum(map(len, found)))
+    found: list[Any] = [
+        each.get("vulns") or [] if isinstance(each, dict) and "name" in each else [each] for each in packages
+    ]
+    return float(sum(len(each) if isinstance(each, list) else 1 for each in found))
 
 
 READERS: Final[Mapping[str, Reader]] = {
