@@ -136,8 +136,7 @@ def _codes(values: "pd.Series[Any]") -> FloatArray:
     frequent = list(values.value_counts().index[:MOST_CATEGORIES])
     codes = values.map({word: place for place, word in enumerate(frequent)}).to_numpy(dtype=np.float64, na_value=np.nan)
     rare = np.isnan(codes) & values.notna().to_numpy()
-    codes[rare] = len(frequent)
-    return codes
+    return np.where(rare, float(len(frequent)), codes)  # of a column without a value, pandas lends its own array
 
 
 def _with_values(features: FloatArray, first: IntArray) -> FloatArray:

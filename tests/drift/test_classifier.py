@@ -63,6 +63,12 @@ def test_the_column_that_moved_is_named_and_a_seed_repeats_itself() -> None:
     assert found == tried(reference, current)
 
 
+@pytest.mark.parametrize("kind", [object, float])
+def test_a_column_without_any_value_says_nothing(kind: type) -> None:
+    reference, current = (correlated(seed, 100, 0.5).assign(c=pd.Series(np.nan, range(100), kind)) for seed in (1, 2))
+    assert tried(reference, current).importance["c"] == 0
+
+
 def test_few_rows_are_not_tried_and_many_are_sampled() -> None:
     data = correlated(5, 400, 0.5)
     few = tried(data, data.iloc[:30])
