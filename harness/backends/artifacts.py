@@ -124,8 +124,11 @@ class FolderArtifacts:
         Raises:
             ArtifactError: it is missing, or cannot be read.
         """
+        path = self.path(sha256)
         try:
-            return self.path(sha256).read_bytes()
+            if path.exists() and not path.is_file():  # a device or a pipe may never end
+                raise ArtifactError(f"the file is no ordinary file any more in {self.place}")
+            return path.read_bytes()
         except FileNotFoundError:
             raise ArtifactError(f"the file is missing from {self.place}") from None
         except OSError as error:

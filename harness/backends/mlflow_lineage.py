@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.backends.mlflow_listing import DATA, FEATURES
-from harness.domain.lineage import Deployment, Lineage, Origin, with_replaced
+from harness.domain.lineage import Deployment, Lineage, Origin, deployment_of, with_replaced
 from harness.domain.model import Revision
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def deployments(version: Any) -> tuple[Deployment, ...]:
     """What became of a version, in the order in which it was recorded."""
     told = [json.loads(text) for tag, text in version.tags.items() if tag.startswith(DEPLOYMENT)]
     told.sort(key=lambda each: (each.pop("place"), each["at"]))
-    return tuple(Deployment(**each) for each in told)
+    return tuple(deployment_of(each) for each in told)
 
 
 def trace(mlflow: "Connection", revision: Revision, version: Any) -> Lineage:

@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 MODEL: Final = "model.skops"
 METADATA: Final = "metadata.json"
+TOLD: Final = frozenset({"role", "algorithm", "params", "task", "features", "classes", "data_digest", "metrics"})
 
 
 class SqlRegistry:
@@ -246,6 +247,8 @@ class SqlRegistry:
         for path, expected in manifest.files.items():
             files[path], problem = file_problem(path, expected, self.store.artifacts.get)
             wrong.append(problem)
+        if not any(wrong) and (known := _known(files)):
+            wrong.append(_otherwise(known, row))
         return files, tuple(filter(None, wrong))
 
     def files(self, revision: Revision) -> Mapping[str, bytes]:
@@ -268,8 +271,9 @@ class SqlRegistry:
                 f"{revision} holds no model of skops that could be loaded, but {', '.join(files) or 'nothing'}"
             )
         archive = MODEL if MODEL in files else archives[0]
-        model = _read(files[archive], files.get(METADATA), revision, binary=self._binary)
-        if METADATA in files and model.artifact_digest != revision.digest:
+        known = _known(files)
+        model = _read(files[archive], known, revision, binary=self._binary)
+        if known and model.artifact_digest != revision.digest:
             raise RegistryError(
                 f"{revision} is not what was registered: its artifact is {model.artifact_digest}, not {revision.digest}"
             )
@@ -334,7 +338,16 @@ def _metadata(model: TrainedModel) -> bytes:
     return json.dumps(told_of(model), default=repr, indent=1, ensure_ascii=False).encode()
 
 
-def _read(archive: bytes, metadata: bytes | None, revision: Revision, *, binary: bool) -> TrainedModel:
+def _known(files: Mapping[str, bytes]) -> Mapping[str, Any] | None:
+    """What a run has told of its model; None where others registered files, which may have the same name."""
+    try:
+        told = json.loads(files.get(METADATA, b"null"))
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) and told.keys() >= TOLD else None
+
+
+def _read(archive: bytes, known: Mapping[str, Any] | None, revision: Revision, *, binary: bool) -> TrainedModel:
     """The model of files that were found to be what they should be."""
     from harness.training import artifact
     from harness.training.brought import brought
@@ -347,10 +360,10 @@ def _read(archive: bytes, metadata: bytes | None, revision: Revision, *, binary:
             estimator = artifact.load(path, notes)
         except ArtifactError as error:
             raise ArtifactError(str(error).replace(str(path), str(revision))) from None
-    if metadata is None:
+    if known is None:
         found = brought(estimator, revision.name, Role.STABLE, str(revision), binary=binary)
         return replace(found, notes=tuple(notes), source=Source.REGISTERED)
-    return model_of(json.loads(metadata), revision.name, estimator, notes)
+    return model_of(known, revision.name, estimator, notes)
 
 
 def _disagreement(manifest: Manifest, row: Any) -> str:
@@ -359,6 +372,13 @@ def _disagreement(manifest: Manifest, row: Any) -> str:
     if said == (manifest.data_digest, manifest.features_digest):
         return ""
     return "the digests of its data or features in the database are not those of its manifest"
+
+
+def _otherwise(told: Mapping[str, Any], row: Any) -> str:
+    """Where the row of a version says of its training what its files do not: lists and lineage are told by the row."""
+    said = {"algorithm": row.algorithm, "params": json.loads(row.params), "metrics": json.loads(row.metrics)}
+    wrong = [name for name in said if json.dumps(said[name], sort_keys=True) != json.dumps(told[name], sort_keys=True)]
+    return f"in the database its {' and '.join(wrong)} are not what {METADATA} says" if wrong else ""
 
 
 def user() -> str:

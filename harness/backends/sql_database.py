@@ -4,6 +4,7 @@ Everything blocks. A transaction that writes has the database (SQLite) or the ro
 is tried again for a while where another one was quicker.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,12 +18,15 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from harness.backends import sql_schema as schema
 from harness.backends.uri import POSTGRESQL, SQL_FORMS, masked
+from harness.clock import wall_ns
 from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError, Unreachable
 
 T = TypeVar("T")
 
 BUSY_S: Final = 60.0
-"""How long a transaction on SQLite waits for those before it."""
+"""How long a transaction on SQLite waits for those before it; after that it is not tried again."""
+UNREADABLE: Final = (UnicodeError, OverflowError, json.JSONDecodeError)
+"""What is asked for is no text or number that a database takes, or what it holds is not what was written."""
 BACK_OFF_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)
 """Waits before each further try of a transaction that was beaten by another one."""
 PASSING: Final = frozenset({"40001", "40P01", "55P03", "23505"})
@@ -87,6 +91,8 @@ class Database:
         """
         if self._ready or self.in_memory:
             return self.ensure()
+        if self.file and self.file.is_dir():
+            raise NotRegistered(f"{self.shown}: this is a folder, and no database; name a file")
         if self.file and not self.file.is_file():
             raise NotRegistered(
                 f"{self.shown}: there is no such database yet, so it holds no model; check its path, or let a run that "
@@ -144,11 +150,12 @@ class Database:
 
     def _retried(self, work: Callable[[], T]) -> T:
         apart = 1 + getpid() % 16 / 16  # processes that met once do not meet again
+        began_ns = wall_ns()
         for wait_s in BACK_OFF_S:
             try:
                 return work()
             except DBAPIError as error:
-                if not _passes(error):
+                if not _passes(error) or wall_ns() - began_ns > BUSY_S * 1e9:
                     raise
             threading.Event().wait(wait_s * apart)
         return work()
@@ -162,7 +169,7 @@ class Database:
             raise RegistryError(masked(f"{self.shown}: {doing}: {error}")) from None
         except HarnessError:
             raise
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, *UNREADABLE) as error:
             cause = getattr(error, "orig", None) or error
             reason = " ".join(str(cause).split())[:400] or type(cause).__name__
             away = self.file is None and isinstance(error, (OperationalError, InterfaceError))
@@ -170,6 +177,8 @@ class Database:
             raise kind(masked(f"{self.shown}: {doing} failed: {reason}; {self._remedy(reason)}")) from None
 
     def _remedy(self, reason: str) -> str:
+        if "database is locked" in reason:
+            return f"another program holds {self.file} for over {BUSY_S:g} s: end it, or ask again when it is done"
         if self.file:
             return f"check that {self.file} is an SQLite file that can be written, on a disk of this machine"
         if "password" in reason or "authentication" in reason:

@@ -6,6 +6,7 @@ its signed manifest in one transaction. Cut off anywhere, it leaves at most file
 
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from harness.backends.manifest import Manifest
 from harness.backends.signing import sign
 from harness.backends.sql_database import Database
 from harness.clock import utc_now
-from harness.domain.lineage import Deployment, Parent
+from harness.domain.lineage import Deployment, Parent, deployment_of
 from harness.domain.model import Revision
 from harness.errors import NotRegistered, RegistryError
 from harness.protocols import Version
@@ -67,7 +68,7 @@ class Store:
         uri: ``sqlite:///PATH`` or ``postgresql://…``.
         artifacts: where files are kept, a path or a URL of fsspec; None: as the URI's ``artifacts=``, the variable
             HARNESS_ARTIFACTS or the database says; for a new SQLite file beside it, for a new PostgreSQL database in
-            the user's own data folder.
+            the user's own data folder. What is named holds a folder for each registry.
 
     Raises:
         BackendError: it is no URI of a database, or the driver is not installed.
@@ -77,15 +78,23 @@ class Store:
         self.database = Database(uri)
         wanted = artifacts or self.database.given.get("artifacts") or os.environ.get(ARTIFACTS, "")
         self._wanted = wanted if "://" in wanted or not wanted else str(Path(wanted).absolute())
-        self.database.artifacts = self._wanted or self._far()
+        root = self._wanted or self._far()
+        self.database.artifacts = f"{root.rstrip('/')}/{uuid.uuid4().hex[:12]}" if root else ""
         self._opened: Artifacts | None = None
 
     @property
     def artifacts(self) -> Artifacts:
         """Where files are kept."""
         if self._opened is None:
-            self._opened = opened(self._wanted or self.database.recorded_artifacts() or self._beside())
+            self._opened = opened(self._place())
         return self._opened
+
+    def _place(self) -> str:
+        """A folder of this registry alone: two that share one would sweep each other's files away."""
+        recorded = self.database.recorded_artifacts()
+        if self._wanted and not recorded.startswith(f"{self._wanted.rstrip('/')}/"):
+            return self._wanted  # files were moved, or others put them there
+        return recorded or self._beside()
 
     def _beside(self) -> str:
         file = self.database.file
@@ -273,7 +282,7 @@ class Store:
         table = schema.deployments
         wanted = select(table.c.told).where(_is(table, revision)).order_by(table.c.place)
         found = self.database.reading(lambda connection: connection.execute(wanted).scalars().all())
-        return tuple(Deployment(**json.loads(told)) for told in found)
+        return tuple(deployment_of(json.loads(told)) for told in found)
 
     def link(self, revision: Revision, parents: tuple[Parent, ...]) -> None:
         """Keep what a version comes from; the same link twice is one."""
@@ -384,7 +393,8 @@ def _demand(connection: Connection, name: str) -> int:
 def _row_of(connection: Connection, name: str, number: int) -> Row[Any]:
     last = _demand(connection, name)
     table = schema.versions
-    found = connection.execute(select(table).where((table.c.name == name) & (table.c.number == number))).one_or_none()
+    wanted = select(table).where((table.c.name == name) & (table.c.number == number))
+    found = connection.execute(wanted).one_or_none() if 0 < number <= last else None  # a database counts to 2**31 - 1
     if found is None:
         raise NotRegistered(f"there is no {name}:{number}; {name} has versions 1 to {last}")
     return found

@@ -19,7 +19,7 @@ MLFLOW_FORMS: Final = "mlflow+sqlite:///PATH, mlflow+http://HOST[:PORT] or mlflo
 SQL: Final = "sql"
 """The word of registries in a database of our own."""
 POSTGRESQL: Final = "postgresql://"
-SQL_FORMS: Final = "sqlite:///PATH or postgresql://[USER@]HOST[:PORT]/DATABASE"
+SQL_FORMS: Final = "sqlite:///PATH or postgresql://HOST[:PORT]/DATABASE"
 REGISTRY_FORMS: Final = f"{SQL_FORMS}, {MLFLOW_FORMS}"
 PATTERN: Final = r"^([a-z0-9_]+\+[a-z]+://\S+|(sqlite|postgresql)://\S+|[a-z0-9_]+:)$"
 SECRETS: Final = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD")

@@ -1,7 +1,7 @@
 """Where a version comes from and what became of it: data → features → training → model → deployments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from harness.domain.model import Revision, TrainedModel
@@ -124,6 +124,16 @@ def with_replaced(parents: Sequence[Parent], deployments: Sequence[Deployment]) 
         if each.outcome == "promoted" and each.stable
     ]
     return tuple(dict.fromkeys((*parents, *replaced)))
+
+
+def deployment_of(told: Mapping[str, Any]) -> Deployment:
+    """A deployment as it was written down; what a newer program told besides is left out.
+
+    >>> deployment_of({"run": "r", "number": 1, "outcome": "promoted", "scenario": "s", "mood": "good"}).outcome
+    'promoted'
+    """
+    known = {each.name for each in fields(Deployment)}
+    return Deployment(**{key: value for key, value in told.items() if key in known})
 
 
 def with_deployment(known: Sequence[Deployment], new: Deployment) -> tuple[Deployment, ...]:
