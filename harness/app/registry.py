@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.app.installed import made
+from harness.backends.upkeep import Verifier
 from harness.backends.uri import FORGETFUL, REGISTRY_FORMS, split
+from harness.clock import utc_now
+from harness.domain.lineage import Deployment
 from harness.domain.model import Role
+from harness.domain.rollout import Outcome
 from harness.errors import InputError, RegistryError
-from harness.protocols import Registry, Version
+from harness.protocols import LineageKeeper, Registry, Version
 
 STABLE: Final = Role.STABLE.value
 PREVIOUS: Final = "previous"
@@ -101,7 +105,8 @@ async def promote(registry: Registry, wanted: Named, *, force: bool = False) -> 
     """Name a version stable, and what was stable its way back.
 
     The way back is named first: where it stops between the two, stable is what it was. A version that is known to be
-    bad is nobody's way back, and is promoted only by force; a promotion marks the version verified.
+    bad is nobody's way back, and is promoted only by force, as is one whose files or signature are not what they should
+    be, where the registry can tell; a promotion marks the version verified, and its lineage says so.
 
     Raises:
         NotRegistered: there is no such model.
@@ -113,6 +118,9 @@ async def promote(registry: Registry, wanted: Named, *, force: bool = False) -> 
     before = _aliased(versions, PREVIOUS)
     if stable is target and target.status == VERIFIED:
         return Moved(wanted.name, stable, stable, before, note=f"{target.revision} is stable already")
+    if not force and (wrong := await _wrong(registry, target)):
+        refused = f"{target.revision} is not what was registered ({wrong}); promote another version, or say --force"
+        return Moved(wanted.name, stable, stable, before, refused)
     if target.status == BAD and not force:
         refused = f"{target.revision} is marked bad; promote another version, or say --force"
         return Moved(wanted.name, stable, stable, before, refused)
@@ -127,7 +135,8 @@ async def promote(registry: Registry, wanted: Named, *, force: bool = False) -> 
                 await _undone(lambda: _name_previous(registry, wanted.name, before), error)
             raise
     await registry.mark(target.revision, VERIFIED)
-    return await _moved(registry, wanted.name, stable)
+    note = await _told(registry, target, Outcome.PROMOTED, stable) if stable is not target else ""
+    return await _moved(registry, wanted.name, stable, note)
 
 
 async def rollback(registry: Registry, name: str) -> Moved:
@@ -155,7 +164,35 @@ async def rollback(registry: Registry, name: str) -> Moved:
     except RegistryError as error:
         told = f"{error}; the way back from {stable.revision} to {previous.revision} is not finished: ask again"
         raise type(error)(told) from error
-    return await _moved(registry, name, stable)
+    note = await _told(registry, stable, Outcome.ROLLED_BACK, previous)
+    return await _moved(registry, name, stable, note)
+
+
+async def _wrong(registry: Registry, version: Version) -> str:
+    """What is wrong with the files or the signature of a version; empty where nothing is, or nobody can tell."""
+    return "; ".join(await registry.verify(version.revision)) if isinstance(registry, Verifier) else ""
+
+
+async def _told(registry: Registry, version: Version, outcome: Outcome, other: Version | None) -> str:
+    """Have the lineage tell what was done by hand; why it could not be told, or nothing."""
+    if not isinstance(registry, LineageKeeper):
+        return ""
+    now, stable = utc_now(), other.revision if other else None
+    deployment = Deployment(
+        run=f"by-hand-{now:%Y%m%dT%H%M%S.%f}",
+        number=1,
+        outcome=outcome.value,
+        scenario="harness registry",
+        strategy="by hand",
+        at=now.isoformat(timespec="seconds"),
+        stable=str(stable or ""),
+        stable_digest=stable.digest if stable else "",
+    )
+    try:
+        await registry.record_deployment(version.revision, deployment)
+    except RegistryError as error:  # it is done all the same
+        return f"the lineage of {version.revision} was left untold: {error}"
+    return ""
 
 
 async def _moved(registry: Registry, name: str, was: Version | None, note: str = "") -> Moved:

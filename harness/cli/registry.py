@@ -85,13 +85,14 @@ Example:
   harness registry promote churn-prediction:3 --registry mlflow+sqlite:///registry.db"""
 )
 @click.argument("model", metavar="NAME:VERSION")
-@click.option("--force", is_flag=True, help="Also a version that is marked bad.")
+@click.option("--force", is_flag=True, help="Also a version that is marked bad, or is not what was registered.")
 @where
 @options.json_file
 def promote(model: str, force: bool, uri: str | None, json_file: str | None) -> int:
     """Name a version stable; what was stable becomes `previous`, the way back.
 
-    The version is marked verified. One that is marked bad is refused, unless --force says so. Exit code 1 where it was.
+    The version is marked verified. One that is marked bad, or whose files or signature are not what they should be, is
+    refused, unless --force says so. Exit code 1 where it was.
     """
     from harness.app import registry as act
 

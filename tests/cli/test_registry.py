@@ -353,7 +353,10 @@ def test_a_server_is_promoted_on_and_gone_back_on_too(
     assert called.code == 0, called.err
     assert "stable    theirs:1, of the data (not recorded)" in called.out
     assert asked.get_registered_model("theirs").aliases == {"stable": "1"}
-    assert asked.get_model_version("theirs", "2").tags == {"harness.status": "bad"}
+    tags = asked.get_model_version("theirs", "2").tags
+    told = [json.loads(tags.pop(tag))["outcome"] for tag in sorted(tags) if tag.startswith("harness.deployment.")]
+    assert sorted(told) == ["promoted", "rolled_back"]
+    assert tags == {"harness.status": "bad"}
     [model] = json.loads(call("registry", "list", "--json", "-").out)["models"]
     assert [(each["artifact_digest"], each["data_digest"], each["metrics"]) for each in model["versions"]] == [
         (None, None, {}),

@@ -49,6 +49,31 @@ def test_list_show_promote_and_go_back(call: Call, store: SqlRegistry) -> None:
     assert call("registry", "rollback", NAME).code == 1
 
 
+def test_what_is_done_by_hand_stands_in_the_lineage(call: Call, store: SqlRegistry) -> None:
+    call("registry", "promote", f"{NAME}:2")
+    call("registry", "rollback", NAME)
+    told = json.loads(call("registry", "lineage", f"{NAME}:2", "--json", "-").out)
+    assert [(each["outcome"], each["scenario"], each["stable"]) for each in told["deployments"]] == [
+        ("promoted", "harness registry", f"{NAME}:1"), ("rolled_back", "harness registry", f"{NAME}:1"),
+    ]  # fmt: skip
+    assert told["parents"] == [{"kind": "replaced", "what": f"{NAME}:1", "digest": sample_model(1).artifact_digest}]
+    assert f"promoted  harness registry (by hand over {NAME}:1)" in call("registry", "lineage", f"{NAME}:2").out
+
+
+def test_what_would_not_load_is_promoted_by_force_alone_and_is_gone_back_from(
+    call: Call, store: SqlRegistry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    call("registry", "keygen", "-o", "release.key")
+    monkeypatch.setenv("HARNESS_TRUSTED_KEYS", str(tmp_path / "release.key.pub"))
+    called = call("registry", "promote", f"{NAME}:2")
+    assert called.code == 1
+    assert f"{NAME}:2 is not what was registered (it is not signed, and only what ed25519:" in called.err
+    assert aliases(store) == {"stable": 1}
+    assert call("registry", "promote", f"{NAME}:2", "--force").code == 0
+    assert call("registry", "rollback", NAME).code == 0, "the way back needs nothing but the database"
+    assert aliases(store) == {"stable": 1}
+
+
 def test_lineage_is_a_tree_json_and_a_graph(call: Call, store: SqlRegistry) -> None:
     second = run_real(store.versions, NAME)[1].revision
     told = Deployment(
@@ -74,7 +99,7 @@ def test_lineage_is_a_tree_json_and_a_graph(call: Call, store: SqlRegistry) -> N
     assert call("registry", "lineage", f"{NAME}:9").code == 2
 
 
-def test_a_promotion_in_a_run_stands_in_the_lineage(call: Call, tmp_path: Path) -> None:
+def test_a_promotion_in_a_run_stands_in_the_lineage_and_makes_a_first_scenario(call: Call, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/r.db"
     called = call("run", SCENARIOS / "canary_healthy.yaml", "--registry", uri, "-q", "--report", tmp_path / "reports")
     assert called.code == 0, called.err
@@ -86,6 +111,15 @@ def test_a_promotion_in_a_run_stands_in_the_lineage(call: Call, tmp_path: Path) 
     assert told["data"]["name"] == "telco_churn.csv.gz"
     assert told["training"]["run"] == deployment["run"]
     assert call("registry", "verify", "churn-prediction", "--registry", uri).code == 0
+    data = SCENARIOS / "data" / "telco_churn.csv.gz"
+    called = call(
+        "init", "--data", data, "--target", "Churn", "--model", "models:/churn-prediction@stable", "--registry", uri,
+        "--output", tmp_path / "mine" / "first.yaml",
+    )  # fmt: skip
+    assert called.code == 0, called.err
+    written = (tmp_path / "mine" / "first.yaml").read_text()
+    assert "sqlite:///../r.db" in written
+    assert call("check", tmp_path / "mine" / "first.yaml").code == 0
 
 
 def test_verify_names_what_is_wrong_and_leaves_the_rest(call: Call, store: SqlRegistry, tmp_path: Path) -> None:
@@ -137,20 +171,6 @@ def test_gc_says_what_it_would_take_and_takes_what_nobody_names(call: Call, stor
     assert "0 files taken away" in call("registry", "gc", "--older-than", "0m").out
     assert call("registry", "gc", "--older-than", "soon").code == 2
     assert call("registry", "verify", NAME).code == 0
-
-
-def test_a_first_scenario_is_made_of_a_model_in_it(call: Call, tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/r.db"
-    call("run", SCENARIOS / "canary_healthy.yaml", "--registry", uri, "-q", "--report", tmp_path / "reports")
-    data = SCENARIOS / "data" / "telco_churn.csv.gz"
-    called = call(
-        "init", "--data", data, "--target", "Churn", "--model", "models:/churn-prediction@stable", "--registry", uri,
-        "--output", tmp_path / "mine" / "first.yaml",
-    )  # fmt: skip
-    assert called.code == 0, called.err
-    written = (tmp_path / "mine" / "first.yaml").read_text()
-    assert "sqlite:///../r.db" in written
-    assert call("check", tmp_path / "mine" / "first.yaml").code == 0
 
 
 def test_a_password_in_the_uri_is_refused_and_never_shown(call: Call) -> None:
