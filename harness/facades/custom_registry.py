@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 REGISTERED: Final = "registered"
 STAGES: Final = {"production": Role.STABLE.value, "staging": Role.CANDIDATE.value}
 """Stages that one version at a time is in; each is an alias: NAME@stable is what is in production."""
+LEAVING: Final = (*STAGES, REGISTERED, "archived")
+"""A version that is said to be so is in no other stage; a mark (verified, bad) changes none."""
 STATUSES: Final = (REGISTERED, "staging", "production", "archived", "verified", "bad")
 INTENT: Final = "model_id/"
 
@@ -135,6 +137,8 @@ class CustomModelRegistry:
         with self._told(f"setting the status of {model_name} {version}"):
             if alias := STAGES.get(status):
                 self._enter(row, alias)
+            if status in LEAVING:
+                self._leave(row, alias)
             self._store.change(_revision(row), status=status)
         return self._model(self._row(model_name, version))
 
@@ -145,6 +149,11 @@ class CustomModelRegistry:
                     self._store.set_alias(_revision(other), "previous")
                 self._store.change(_revision(other), status="archived")
         self._store.set_alias(_revision(row), alias)
+
+    def _leave(self, row: Any, stays: str | None) -> None:
+        for alias in STAGES.values():
+            if alias != stays and alias in self._aliases(row.name).get(row.number, ()):
+                self._store.remove_alias(row.name, alias)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

@@ -70,11 +70,19 @@ def _artifact_errors(artifacts: Any) -> list[str]:
         return ["artifacts: missing; bytes or paths by name, or paths"]
     errors = []
     for name, source in _sources(artifacts).items():
+        if not _stays_inside(name):
+            errors.append(f"artifacts.{name!r}: the name of a file below a folder, such as model.bin or notes/a.txt")
         if isinstance(source, Path) and not source.exists():
             errors.append(f"artifacts.{name}: there is no file {source}")
         elif not isinstance(source, bytes | Path):
             errors.append(f"artifacts.{name}: a {type(source).__name__}; bytes, or the path of a file")
     return errors
+
+
+def _stays_inside(name: str) -> bool:
+    """Whoever writes the files of a version below a folder writes none elsewhere."""
+    parts = name.replace("\\", "/").split("/")
+    return not set(parts) & {"", ".", ".."} and ":" not in parts[0] and name.isprintable()
 
 
 def _sources(artifacts: Any) -> dict[str, Any]:

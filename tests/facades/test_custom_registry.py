@@ -76,6 +76,9 @@ def test_a_model_is_registered_once_and_a_version_belongs_to_one(url: str) -> No
         ({"artifacts": {}}, "artifacts: missing"),
         ({"artifacts": {"model.bin": "nowhere/model.bin"}}, "artifacts.model.bin: there is no file nowhere/model.bin"),
         ({"artifacts": {"model.bin": 3}}, "artifacts.model.bin: a int; bytes, or the path of a file"),
+        ({"artifacts": {"../model.bin": b"w"}}, "artifacts.'../model.bin': the name of a file below a folder"),
+        ({"artifacts": {"/etc/passwd": b"w"}}, "artifacts.'/etc/passwd': the name of a file below a folder"),
+        ({"artifacts": {"a\\..\\b": b"w"}}, r"artifacts.'a\\..\\b': the name of a file below a folder"),
         ({"lineage": [{"kind": "parent"}]}, "lineage: {'kind': 'parent'} is neither a name nor"),
     ],
 )
@@ -115,6 +118,25 @@ def test_a_stage_has_one_version_and_what_was_there_is_archived(url: str) -> Non
     assert run_real(registry.registry.resolve, "churn", "previous").version == 1
     with pytest.raises(harness.InputError, match="'gone' is no status; there are registered"):
         registry.set_model_status("churn", 1, "gone")
+
+
+def test_what_leaves_a_stage_is_found_there_no_more(url: str) -> None:
+    registry = CustomModelRegistry(url)
+    registry.register_model(info())
+    registry.set_model_status("churn", "1.0.1", "staging")
+    registry.set_model_status("churn", "1.0.1", "production")
+    registry.set_model_status("churn", "1.0.1", "verified")
+    assert registry.get_model_for_deployment("churn", "production")["model"]["aliases"] == ["stable"]
+    registry.set_model_status("churn", "1.0.1", "archived")
+    for stage in ("production", "staging"):
+        with pytest.raises(ModelNotFoundError):
+            registry.get_model_for_deployment("churn", stage)
+
+
+def test_a_file_may_be_called_as_one_of_ours_is(url: str) -> None:
+    registry = CustomModelRegistry(url)
+    registry.register_model(info(artifacts={"model.bin": b"w", "metadata.json": b"{'not': json"}))
+    assert registry.get_model_for_deployment("churn", "registered")["artifacts"]["model.bin"] == b"w"
 
 
 @pytest.mark.parametrize(("name", "version"), [("nobody", None), ("churn", "9.9")])
