@@ -24,6 +24,19 @@ def seconds_of_words(words: list[Any], form: str) -> NDArray[np.float64]:
     return seconds(found)
 
 
+def is_format(form: str) -> bool:
+    """Whether dates can be written so.
+
+    >>> is_format("%d.%m.%Y"), is_format("%Q"), is_format("day")
+    (True, False, False)
+    """
+    try:
+        seconds_of_words(["no date"], form)
+    except ValueError:
+        return False
+    return "%" in form
+
+
 def seconds(values: Any) -> NDArray[np.float64]:
     """Seconds since 1970 of a column of pandas' own times; one without a zone is UTC."""
     times = pd.Series(values)

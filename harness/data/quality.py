@@ -333,12 +333,26 @@ CHECKS: Final[dict[Check, Any]] = {
 }
 
 
+KINDS: Final = {
+    Check.OUTLIERS: (ColumnType.NUMBER, ColumnType.INTEGER),
+    Check.TYPES: (ColumnType.CATEGORY, ColumnType.TEXT),
+    Check.SPELLING: (ColumnType.CATEGORY, ColumnType.TEXT),
+}
+"""What some checks can look at; to others all columns are alike."""
+
+
 def at_work(rule: Rule, subject: Subject) -> QualityCheck:
     """A rule, ready to see rows.
 
     Raises:
-        DataError: it needs a target, and there is none.
+        DataError: it needs a target, and there is none; or it names a column of which it can say nothing.
     """
+    wanted = KINDS.get(rule.check, tuple(ColumnType))
+    for name in rule.columns:
+        kind = subject.schema.columns[name].type if name in subject.schema.columns else wanted[0]
+        if kind not in wanted:
+            words = " or ".join(wanted)
+            raise DataError(f"quality: {rule.check} looks at columns of type {words}, and {name} is of type {kind}")
     if rule.check in (Check.LEAKAGE, Check.BALANCE) and not subject.target:
         raise DataError(f"quality: {rule.check} needs to know the target: `role: target` in the schema, or --target")
     made: QualityCheck = CHECKS[rule.check](rule, subject)

@@ -53,7 +53,7 @@ class _SchemaReader(Reader):
         self.keys(said, TOP, "")
         if "schema" not in said:
             self.wrong(None, f"`schema: {SCHEMA_VERSION}`", "is missing")
-        elif said["schema"] != SCHEMA_VERSION:
+        elif not is_number(said["schema"]) or said["schema"] != SCHEMA_VERSION:
             self.wrong(said, "schema", f"is not a version this program reads; it reads {SCHEMA_VERSION}")
         columns = self.columns(said)
         least, most = self.rows(said)
@@ -174,7 +174,7 @@ class _SchemaReader(Reader):
         value = said["format"]
         if kind is not None and kind is not ColumnType.DATE:
             self.wrong(said, "format", "stands with a date column only", path)
-        elif not isinstance(value, str) or "%" not in value:
+        elif not isinstance(value, str) or not dates.is_format(value):
             self.wrong(said, "format", 'must be a format of dates such as "%d.%m.%Y"', path)
         else:
             return str(value)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import pandas as pd
 
-from harness.data.table import header, needs_parquet
+from harness.data.table import check_parquet, header, needs_parquet
 from harness.errors import DataError
 
 CHUNK_ROWS: Final = 100_000
@@ -164,6 +164,7 @@ class _Parquet:
         some = False
         try:
             with parquet.ParquetFile(self.name) as file:
+                check_parquet(self.name, file.schema_arrow)
                 for batch in file.iter_batches(batch_size=self._rows):
                     frame = arrow.Table.from_batches([batch]).to_pandas()
                     some = some or len(frame) > 0

@@ -56,15 +56,39 @@ def header(path: str) -> list[str]:
     """The names in the first record of a CSV.
 
     Raises:
-        DataError: it names a column twice; pandas would rename it instead of telling.
+        DataError: it names a column twice, where pandas would rename it instead of telling; or it is a pipe.
     """
+    if Path(path).is_fifo():
+        raise DataError(f"{path}: this is a pipe, and a table is read more than once; save it as a file first")
     opener: Any = gzip.open if path.lower().endswith(".gz") else open
     with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
         names = next(csv.reader(file), [])
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := _twice(names):
         raise DataError(f"{path}: the first line names a column twice: {', '.join(twice)}")
     return names
+
+
+def _twice(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def check_parquet(path: str, schema: Any) -> None:
+    """Hold the columns of a Parquet file against what a table can be.
+
+    Args:
+        path: of the file.
+        schema: its schema, as pyarrow has it.
+
+    Raises:
+        DataError: a column stands there twice, or holds lists, structures or maps.
+    """
+    from pyarrow import types
+
+    if twice := _twice([str(name) for name in schema.names]):
+        raise DataError(f"{path}: the file has a column twice: {', '.join(twice)}")
+    nested = [f"{each.name} ({each.type})" for each in schema if types.is_nested(each.type)]
+    if nested:
+        raise DataError(f"{path}: a column holds one value a row, and not {', '.join(nested)}; take them apart first")
 
 
 def needs_parquet(path: str) -> str:
@@ -76,6 +100,10 @@ def _read_parquet(path: str) -> pd.DataFrame:
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(needs_parquet(path))
     try:
+        from pyarrow.parquet import read_schema
+
+        if Path(path).is_file():  # a folder of parts is read too, and has no schema of its own
+            check_parquet(path, read_schema(path))
         frame = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise DataError(f"{path}: cannot be read: {error}") from error

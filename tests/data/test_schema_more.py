@@ -170,6 +170,26 @@ def test_rules_need_what_they_are_about() -> None:
         validate(frame, Held(None, rules_of({"missing": {"columns": ["b"]}})))
     with pytest.raises(DataError, match="there is no column 'A' to be the target"):
         validate(frame, Held(None, (), "A"))
+    with pytest.raises(DataError, match="spelling looks at columns of type category or text, and a is of type integer"):
+        validate(frame, Held(None, rules_of({"spelling": {"columns": ["a"]}})))
+    words = FrameSource(pd.DataFrame({"a": ["x", "y"]}))
+    with pytest.raises(DataError, match="outliers looks at columns of type number or integer, and a is of type categ"):
+        validate(words, Held(None, rules_of({"outliers": {"columns": ["a"]}})))
+
+
+def test_numbers_and_formats_that_are_none_are_told(tmp_path) -> None:
+    text = f"""\
+schema: true
+columns:
+  a: {{type: number, min: .nan, max: {"9" * 400}}}
+  d: {{type: date, format: "%Q"}}
+"""
+    told = problems(tmp_path, text)
+    assert [each.partition(": ")[2].partition(" (")[0] for each in told] == [
+        "schema", "columns.a.min", "columns.a.max", "columns.d.format"
+    ]  # fmt: skip
+    assert told[1].endswith("(nan) must be a number")
+    assert told[3].endswith('(%Q) must be a format of dates such as "%d.%m.%Y"')
 
 
 # --- patterns ---------------------------------------------------------------------------------------------------------

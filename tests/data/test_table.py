@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.data.digest import table_digest
 from harness.data.schema import ColumnRole, ColumnType
+from harness.data.source import file_source
 from harness.data.table import infer, missing_counts, read_table, typed
 from harness.domain.quality import Failure
 from harness.errors import DataError
@@ -138,3 +140,29 @@ def test_texts_do_not_run_into_each_other(values, data):
         pd.DataFrame({"a": other}, dtype=object)
     )
     assert same == (values == other)
+
+
+# --- what is no table -------------------------------------------------------------------------------------------------
+
+
+def both(path, message):
+    """However it is read: at once, or in chunks."""
+    with pytest.raises(DataError, match=message):
+        read_table(path)
+    with pytest.raises(DataError, match=message):
+        list(file_source(path).chunks())
+
+
+def test_a_parquet_file_of_lists_or_of_one_name_twice_is_told(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = str(tmp_path / "rows.parquet")
+    parquet.write_table(arrow.table({"a": [1, 2], "tags": [["x"], []], "at": [{"x": 1}, None]}), path)
+    both(path, r"holds one value a row, and not tags \(list<.*\), at \(struct<.*\); take them apart first")
+    parquet.write_table(arrow.table([[1], [2]], names=["a", "a"]), path)
+    both(path, r"rows\.parquet: the file has a column twice: a")
+
+
+def test_a_pipe_is_refused_before_it_is_emptied(tmp_path):
+    path = str(tmp_path / "rows.csv")
+    os.mkfifo(path)
+    both(path, "this is a pipe, and a table is read more than once; save it as a file first")
