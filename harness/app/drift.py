@@ -1,5 +1,6 @@
 """Two data files, compared: read, typed by a schema or by what the reference holds, and handed to the detectors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 ANSWERS: Final = "prediction"
 """The column that a model's answers stand in."""
+_SAID: Final = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#])*""")
+"""A line up to a # that stands in no quotes."""
 ASKED: Final = 1000
 """Rows that a model is asked again, to see which columns it leans on."""
 
@@ -135,7 +138,7 @@ def rules_of(path: str) -> list[str]:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--rules {path}: cannot be read: {error}") from None
-    found = [text for text in (line.split("#", 1)[0].strip() for line in lines) if text]
+    found = [text for text in (_SAID.match(line)[0].strip() for line in lines) if text]  # type: ignore[index]
     if not found:
         raise InputError(f"--rules {path}: there is no rule in it; one stands on each line, such as max(age) <= 120")
     return found

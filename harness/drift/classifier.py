@@ -31,6 +31,8 @@ LEAST_ROWS: Final = 40
 """Of each data set: below, a fold would hold fewer than eight."""
 MOST_CATEGORIES: Final = 250
 """Of a column; rarer ones are one category together (scikit-learn's trees take at most 255)."""
+LEAST_COUNT: Final = 10
+"""Rows of a category: trees pass over what has fewer, so that these say more together."""
 IMPORTANCE_ROWS: Final = 2000
 REPEATS: Final = 3
 PERMUTATIONS: Final = 999
@@ -132,8 +134,14 @@ def _features(
 
 
 def _codes(values: "pd.Series[Any]") -> FloatArray:
-    """Categories by how frequent they are, the rarest of too many together; NaN where missing."""
-    frequent = list(values.value_counts().index[:MOST_CATEGORIES])
+    """Categories by how frequent they are, the rare and the rarest of too many together; NaN where missing.
+
+    Of one category alone, whether it is missing: scikit-learn's trees do not split what has a single one from NaN.
+    """
+    counts = values.value_counts()
+    if len(counts) == 1:
+        return np.asarray(values.isna(), dtype=np.float64)
+    frequent = list(counts.index[counts >= LEAST_COUNT][:MOST_CATEGORIES])
     codes = values.map({word: place for place, word in enumerate(frequent)}).to_numpy(dtype=np.float64, na_value=np.nan)
     rare = np.isnan(codes) & values.notna().to_numpy()
     return np.where(rare, float(len(frequent)), codes)  # of a column without a value, pandas lends its own array

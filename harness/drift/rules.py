@@ -12,6 +12,7 @@ walked (`harness.drift.tally`); nothing of a rule is ever run as Python.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ class Figure:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that it looks at, each once."""
-        return tuple(dict.fromkeys(_columns(self.where))) if self.where else (self.column,) if self.column else ()
+        if self.where:
+            return tuple(dict.fromkeys(test.column for test in _tests(self.where)))
+        return (self.column,) if self.column else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +138,15 @@ class DriftRule:
         return self.op == "within" or self.factor != 0
 
 
-def _columns(condition: Condition) -> Iterator[str]:
+def _tests(condition: Condition) -> Iterator[Test]:
     match condition:
         case Test():
-            yield condition.column
+            yield condition
         case Not():
-            yield from _columns(condition.term)
+            yield from _tests(condition.term)
         case _:
             for term in condition.terms:
-                yield from _columns(term)
+                yield from _tests(term)
 
 
 def parse(text: str) -> DriftRule:
@@ -180,8 +183,29 @@ def check(rules: Iterable[DriftRule], numeric: Sequence[str], categories: Sequen
                     f"rule `{rule.text}`: {name} holds categories, which have no {rule.figure.measure}; "
                     f"share({name} == …), missing({name}) and distinct({name}) are known of them"
                 )
+        tests = _tests(rule.figure.where) if rule.figure.where else ()
+        said = [_unlike(each, numbers=each.column in numeric, texts=each.column in categories) for each in tests]
+        problems += [f"rule `{rule.text}`: {each}" for each in said if each]
     if problems:
         raise DriftRuleError("\n".join(dict.fromkeys(problems)))
+
+
+def _unlike(test: Test, *, numbers: bool, texts: bool) -> str:
+    """Why a comparison says nothing of what its column holds; empty where it does."""
+    for value in test.values:
+        if numbers and isinstance(value, str) and not _is_number(value):
+            return f"{test.column} holds numbers, and {value!r} is none"
+        if texts and isinstance(value, float) and test.op not in {"==", "!=", "in"}:
+            return f"{test.column} holds categories, which are neither above nor below {value:g}"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +271,10 @@ class _Parser:
     def rule(self) -> DriftRule:
         figure = self.figure()
         if self.takes("within"):
+            at = self.next.at
             off = self.number("how far it may be off stands here: within 10% of reference")
+            if off < 0:
+                self.wrong("how far it may be off is never negative", at)
             self.must("of", "`of reference` stands here")
             self.must("reference", "`reference` stands here")
             made = DriftRule(self.text, figure, "within", off)
@@ -302,7 +329,11 @@ class _Parser:
         sign = -1.0 if self.takes("-") else 1.0
         if self.next.kind != "number":
             self.wrong(said)
-        return sign * _number(self.take().text)
+        found = _number(self.next.text)
+        if not math.isfinite(found):
+            self.wrong("no figure comes to so large a number")
+        self.take()
+        return sign * found
 
     def column(self) -> str:
         if self.next.kind not in {"word", "text"}:

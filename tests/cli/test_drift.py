@@ -130,7 +130,9 @@ def test_pieces_come_to_the_same_as_the_whole(call: Call, files: tuple[Path, Pat
 
 def test_rules_of_a_file_and_junit_and_markdown(call: Call, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
     reference, same, _ = files
-    (tmp_path / "rules.txt").write_text("# what must hold\nmax(age) <= 500\n\nmin(age) >= 100   # broken\n")
+    (tmp_path / "rules.txt").write_text(
+        "# what must hold\nmax(age) <= 500\n\nmin(age) >= 100   # broken\nshare(plan == '#1') <= 1%\n"
+    )
     called = call(
         "drift", reference, same, *QUICK, "--rules", "rules.txt", "--junit", "j.xml", "--markdown", "m.md", "--quiet"
     )

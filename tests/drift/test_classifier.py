@@ -69,6 +69,16 @@ def test_a_column_without_any_value_says_nothing(kind: type) -> None:
     assert tried(reference, current).importance["c"] == 0
 
 
+def test_categories_are_told_from_nothing_and_from_many_others() -> None:
+    reference, current = (correlated(seed, 200, 0.5).assign(c=pd.Series(np.nan, range(200), object)) for seed in (1, 2))
+    assert tried(reference, current.assign(c="x")).importance["c"] > 0.9
+    words = [f"word {place}" for place in range(200)]
+    some = ["common" if place % 3 == 0 else word for place, word in enumerate(words)]
+    found = tried(reference.assign(c=pd.Series(some, dtype=object)), current.assign(c=pd.Series(words, dtype=object)))
+    assert found.drifted
+    assert found.importance["c"] > 0.7
+
+
 def test_few_rows_are_not_tried_and_many_are_sampled() -> None:
     data = correlated(5, 400, 0.5)
     few = tried(data, data.iloc[:30])
