@@ -5,6 +5,7 @@ Canonical: keys sorted, no spaces, UTF-8, and no numbers but whole ones, so that
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -48,12 +49,18 @@ def parsed(text: str) -> Manifest:
         told: dict[str, Any] = json.loads(text)
         if told["manifest"] != FORMAT:
             raise ArtifactError(f"its manifest is of format {told['manifest']!r}; this program reads {FORMAT}")
-        files = {each["path"]: Stored(str(each["sha256"]), int(each["size"])) for each in told["files"]}
+        files = {str(each["path"]): Stored(_sha256(each["sha256"]), int(each["size"])) for each in told["files"]}
         return Manifest(
             told["name"], told["version"], told["digest"], told["data_digest"], told["features_digest"], files
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"its manifest cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _sha256(text: Any) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text):  # it becomes a path
+        raise ValueError(f"{text!r} is no SHA-256")
+    return str(text)
 
 
 def mismatch(manifest: Manifest, revision: Revision) -> str:

@@ -4,7 +4,6 @@ Keys come in files or variables, never in a URI or an option. `cryptography` is 
 """
 
 import base64
-import binascii
 import hashlib
 import os
 import re
@@ -52,7 +51,7 @@ class Trust:
             return f"it is signed by {signature.key}, which is not among the trusted keys: {', '.join(self.keys)}"
         try:
             self.keys[signature.key].verify(base64.b64decode(signature.value, validate=True), text.encode())
-        except (InvalidSignature, binascii.Error):
+        except (InvalidSignature, ValueError):
             return f"its signature by {signature.key} does not fit: someone has changed the manifest, or the signature"
         return ""
 
@@ -76,7 +75,11 @@ def trust() -> Trust:
         InputError: a file cannot be read, or holds no public key.
     """
     found: dict[str, Any] = {}
-    for place in filter(None, os.environ.get(TRUSTED, "").split(os.pathsep)):
+    named = os.environ.get(TRUSTED, "")
+    places = [place for place in named.split(os.pathsep) if place.strip()]
+    if named and not places:  # to trust nobody in particular would be to load anything
+        raise InputError(f"{TRUSTED} is set and names no file; name the public keys, or unset it")
+    for place in places:
         keys = [_public(text, place) for text in _PUBLIC.findall(_read(Path(place), TRUSTED))]
         if not keys:
             raise InputError(f"{TRUSTED}: {place} holds no public key (-----BEGIN PUBLIC KEY-----); name the .pub file")

@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from os import getpid
+from os import environ, getpid
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,8 +23,10 @@ from harness.errors import ArtifactError, BackendError, HarnessError, NotRegiste
 
 T = TypeVar("T")
 
+CONNECT_S: Final = 10
+"""How long PostgreSQL is waited for until it answers, where neither the URI nor PGCONNECT_TIMEOUT says."""
 BUSY_S: Final = 60.0
-"""How long a transaction on SQLite waits for those before it; after that it is not tried again."""
+"""How long a transaction waits for those before it; after that it is not tried again."""
 UNREADABLE: Final = (UnicodeError, OverflowError, json.JSONDecodeError)
 """What is asked for is no text or number that a database takes, or what it holds is not what was written."""
 BACK_OFF_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)
@@ -181,6 +183,8 @@ class Database:
             return f"another program holds {self.file} for over {BUSY_S:g} s: end it, or ask again when it is done"
         if self.file:
             return f"check that {self.file} is an SQLite file that can be written, on a disk of this machine"
+        if "lock timeout" in reason:
+            return f"another transaction holds what is to be changed for over {BUSY_S:g} s (see pg_stat_activity)"
         if "password" in reason or "authentication" in reason:
             return "set PGUSER and PGPASSWORD, or PGPASSFILE"
         return "check that PostgreSQL answers there (`pg_isready`), and that this user may use the database"
@@ -218,12 +222,32 @@ def _engine(url: URL, *, in_memory: bool) -> Engine:
     """No pool: a connection lives as long as its transaction, and none is left where a process forks or ends."""
     if url.drivername != "sqlite":
         try:
-            return create_engine(url, poolclass=NullPool)
+            return _patient(create_engine(url, poolclass=NullPool, connect_args=_within(url)))
         except ImportError:
             raise BackendError(
                 "models are kept in PostgreSQL here, for which psycopg is not installed; in a clone: "
                 ".venv/bin/python -m pip install -e '.[postgresql]'"
             ) from None
+    return _sqlite(url, in_memory=in_memory)
+
+
+def _within(url: URL) -> Mapping[str, int]:
+    """A machine that does not answer is waited for as long as a user says, and no longer than that by default."""
+    said = "connect_timeout" in url.query or "PGCONNECT_TIMEOUT" in environ
+    return {} if said else {"connect_timeout": CONNECT_S}
+
+
+def _patient(engine: Engine) -> Engine:
+    """On PostgreSQL a transaction waits for those before it as long as on SQLite, and not for ever."""
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}")
+
+    return engine
+
+
+def _sqlite(url: URL, *, in_memory: bool) -> Engine:
     pool: Any = StaticPool if in_memory else NullPool
     engine = create_engine(url, poolclass=pool, connect_args={"timeout": BUSY_S, "check_same_thread": False})
 

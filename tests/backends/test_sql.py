@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from harness.backends import sql_database
+from harness.backends import sql_database, sql_schema
 from harness.backends.artifacts import FolderArtifacts
 from harness.backends.signing import make_key
 from harness.backends.sql import SqlRegistry
@@ -154,6 +154,7 @@ async def test_what_nobody_signed_or_another_one_did_is_not_loaded_where_trust_i
     ("statement", "told"),
     [
         ("UPDATE harness_versions SET signature = ''", "it is not signed"),
+        ("UPDATE harness_versions SET signature = 'é'", "its signature by .* does not fit"),
         ("UPDATE harness_versions SET signature = 'AAAA'", "its signature by .* does not fit"),
         ("UPDATE harness_versions SET manifest = replace(manifest, '\"size\":', '\"size\":1')", "does not fit"),
         ("UPDATE harness_versions SET manifest = '{}'", "its manifest cannot be read"),
@@ -176,6 +177,38 @@ async def test_a_forged_row_is_named_and_nothing_is_loaded(
     assert await registry.verify(Revision(revision.name, 1, sample_model(1).artifact_digest)) == ()
     with pytest.raises(RegistryError, match=told):
         await registry.load(revision)
+
+
+async def test_a_manifest_names_files_by_their_content_alone(path: Path, registry: SqlRegistry) -> None:
+    revision = await registry.register(sample_model(1), "one")
+    sha = json.loads(registry.store.row(revision.name, 1).manifest)["files"][0]["sha256"]
+    changed(path, "UPDATE harness_versions SET manifest = replace(manifest, ?, '../../../secret')", sha)
+    [problem] = await registry.verify(revision)
+    assert "'../../../secret' is no SHA-256" in problem
+
+
+async def test_to_name_no_trusted_key_is_not_to_trust_everybody(
+    registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = await registry.register(sample_model(1), "one")
+    monkeypatch.setenv("HARNESS_TRUSTED_KEYS", " : ")
+    with pytest.raises(InputError, match="is set and names no file"):
+        await registry.load(revision)
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_on_postgresql_nobody_waits_for_ever(uris: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = SqlRegistry(uris[1])
+    revision = run_real(registry.register, sample_model(1), "one")
+    monkeypatch.setattr(sql_database, "BUSY_S", 0.05)
+
+    def held(connection: Any) -> None:
+        connection.execute(sql_schema.models.select().with_for_update())
+        with pytest.raises(RegistryError, match=r"lock timeout.* another transaction holds"):
+            run_real(SqlRegistry(uris[1]).set_alias, revision, "stable")
+
+    registry.store.database.reading(held)
+    run_real(registry.set_alias, revision, "stable")
 
 
 @pytest.mark.parametrize("text", ["no key", "", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"])
