@@ -1,8 +1,9 @@
 """``size``: how many bytes the artifact comes to.
 
 A skops archive numbers objects by their addresses in memory, so that two dumps of one model differ by some bytes. The
-size that is judged is that of the archive with objects numbered in the order of their coming, uncompressed and undated:
-the same model has the same size everywhere that the same libraries are installed.
+size that is judged is that of the archive without these numbers, its files numbered in the order of their coming,
+uncompressed and undated: the same model has the same size everywhere that the same libraries are installed, whether it
+was trained just now or read from a file, which shares other objects than training does.
 """
 
 import io
@@ -17,7 +18,8 @@ from harness.gates.scene import Scene
 NAME: Final = "size"
 SCHEMA: Final = "schema.json"
 UNDATED: Final = (1980, 1, 1, 0, 0, 0)
-_NUMBERS: Final = re.compile(r'("__id__": |"file": ")(\d+)')
+_NUMBERS: Final = re.compile(r'("__id__": )\d+')
+_FILES: Final = re.compile(r'("file": ")(\d+)')
 
 
 def judge(plan: Size, scene: Scene) -> tuple[Check, ...]:
@@ -67,7 +69,7 @@ def dumped(estimator: Any) -> bytes:
 
 
 def canonical(archive: bytes) -> bytes:
-    """A skops archive with its objects numbered in the order of their coming, uncompressed and undated."""
+    """A skops archive with its files numbered in the order of their coming, uncompressed and undated."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as found, zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as made:
         numbers: dict[str, str] = {}
@@ -75,7 +77,7 @@ def canonical(archive: bytes) -> bytes:
         def numbered(seen: "re.Match[str]") -> str:
             return seen[1] + numbers.setdefault(seen[2], str(len(numbers)))
 
-        schema = _NUMBERS.sub(numbered, found.read(SCHEMA).decode())
+        schema = _FILES.sub(numbered, _NUMBERS.sub(r"\g<1>0", found.read(SCHEMA).decode()))
         members = {SCHEMA: schema.encode()}
         for name in found.namelist():
             if name != SCHEMA:

@@ -1,13 +1,16 @@
 """How quick, how large and how robust the model is."""
 
 import math
+import pickle
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from harness.domain.gates import Latency, Measure, Robustness, Size, limit_of
 from harness.domain.model import Source
@@ -78,6 +81,18 @@ def test_the_size_of_a_model_is_the_same_for_each_dump_and_that_of_an_archive() 
     loaded = skops.io.loads(dumps[0], trusted=skops.io.get_untrusted_types(data=dumps[0]))
     assert (loaded.predict_proba(rows) == forests[0].predict_proba(rows)).all()
     assert len(keep) == 3
+
+
+def test_the_size_of_a_model_is_the_same_once_it_was_read_from_a_file() -> None:
+    """Which numbers and texts are one object in memory differs between a model just trained and one that was read."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(500, 4))
+    model = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=3, random_state=0))
+    model.fit(rows, rows[:, 0] + rows[:, 1] ** 2)
+    archive = size.dumped(model)
+    read = skops.io.loads(archive, trusted=skops.io.get_untrusted_types(data=archive))
+    copied = pickle.loads(pickle.dumps(model))
+    assert len({size.artifact_bytes(each) for each in (model, read, copied)}) == 1
 
 
 def test_a_model_that_is_too_large_is_refused() -> None:
