@@ -183,7 +183,7 @@ def _check(
     else:
         passed = bool(known) and limit.holds(value)
     judged = "its interval" if plan.judge is Judge.INTERVAL else "the figure"
-    seen = f", {1 - plan.level:.4g} interval {span(interval, write)}" if interval else ""
+    seen = f", {as_share(1 - plan.level)} interval {span(interval, write)}" if interval else ""
     said = f"{write(value)}{seen}; {judged} is judged" if known else "not defined on these rows: nobody was selected"
     return Check(
         name=f"{NAME}.{word}",

@@ -12,7 +12,7 @@ margin allows, it is not, or the rows cannot tell.
 
 from harness.domain.gates import Check, Details, NoRegression, Undecided
 from harness.gates.scene import Scene, better_by, lower_is_better
-from harness.gates.words import amount, figure, span
+from harness.gates.words import amount, figure, share, span
 from harness.gates.words import difference as points
 from harness.seeds import stream
 from harness.training.paired import PairedDifference, difference, disagreements, mcnemar
@@ -54,8 +54,8 @@ def judge(plan: NoRegression, scene: Scene) -> tuple[Check, ...]:
                 ("figure", "value"),
                 (
                     ("candidate minus stable", paired.estimate),
-                    (f"its interval at {1 - 2 * plan.level:.4g}, lower end", paired.lower),
-                    (f"its interval at {1 - 2 * plan.level:.4g}, upper end", paired.upper),
+                    (f"its {share(1 - 2 * plan.level)} interval, lower end", paired.lower),
+                    (f"its {share(1 - 2 * plan.level)} interval, upper end", paired.upper),
                     ("held-out rows", paired.rows),
                     *rows,
                 ),
@@ -98,7 +98,7 @@ def _by_test(plan: NoRegression, scene: Scene) -> tuple[bool | None, tuple[tuple
 def _asked(plan: NoRegression) -> str:
     margin = f" by more than {amount(plan.metric, plan.margin)}" if plan.margin else ""
     worse = "above" if lower_is_better(plan.metric) else "below"
-    return f"no_regression: {plan.metric} not {worse} stable's{margin}, at {plan.level:.4g}"
+    return f"no_regression: {plan.metric} not {worse} stable's{margin}, at {share(plan.level)}"
 
 
 def _bound(plan: NoRegression) -> str:
