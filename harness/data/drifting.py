@@ -16,10 +16,12 @@ from harness.domain.drift import (
     DriftPlan,
     DriftReport,
     Rules,
+    Summary,
 )
 from harness.domain.drift_event import ColumnChecked, DataDriftChecked
 from harness.domain.event import GateChecked
 from harness.domain.model import DataPlan
+from harness.drift.decide import MISSING
 from harness.drift.detect import DriftOptions, detect
 from harness.drift.rules import parse
 from harness.errors import DataError
@@ -167,8 +169,8 @@ def _told(report: DriftReport, tell: Tell) -> None:
                 p_value=column.adjusted_p_value,
                 effect=column.effect,
                 drifted=column.drifted,
-                reference=column.reference.mean if column.reference else None,
-                current=column.current.mean if column.current else None,
+                reference=_shown(column.test, column.reference),
+                current=_shown(column.test, column.current),
             )
             for column in report.columns
         ),
@@ -178,4 +180,11 @@ def _told(report: DriftReport, tell: Tell) -> None:
         rules=rules.rules if isinstance(rules, Rules) else (),
         recommendations=report.recommendations,
         notes=report.notes,
+        told_apart=seen.drifted if seen else None,
     )
+
+
+def _shown(test: str, summary: Summary | None) -> float | None:
+    if summary is None:
+        return None
+    return summary.missing if test == MISSING else summary.mean

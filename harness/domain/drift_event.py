@@ -18,7 +18,7 @@ class ColumnChecked:
     """In 0..1, as `harness.domain.drift.ColumnDrift` has it."""
     drifted: bool
     reference: float | None = None
-    """Its mean; None of categories."""
+    """Its mean, or the share that is missing where that is what was tested; None of other categories."""
     current: float | None = None
 
 
@@ -45,3 +45,5 @@ class DataDriftChecked(Event):
     rules: tuple[RuleVerdict, ...]
     recommendations: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    told_apart: bool | None = None
+    """Whether the classifier did."""

@@ -7,7 +7,7 @@ from harness.domain.drift import plain
 from harness.domain.drift_event import ColumnChecked, DataDriftChecked
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
-from harness.report.drift_chapters import TESTS, number, p_text
+from harness.report.drift_chapters import MISSING, TESTS, number, p_text
 from harness.report.numbers import figure
 
 GATE: Final = "data drift"
@@ -32,9 +32,7 @@ def drift_chapter(event: DataDriftChecked | None) -> Chapter | None:
     others = [column for column in event.columns if not column.drifted][:SHOWN]
     lines += [_line(column) for column in (*drifted, *others)]
     if event.auc is not None:
-        lines.append(
-            Line(("", "all together", f"classifier, AUC {event.auc:.3f}", p_text(event.auc_p_value), NONE, "", ""))
-        )
+        lines.append(_classifier(event))
     heads = ("", "column or rule", "test", "p", "effect", "reference", "current")
     return Chapter("Data drift", heads, lines, frozenset({3, 4, 5, 6}), _note(event))
 
@@ -46,10 +44,21 @@ def _line(column: ColumnChecked) -> Line:
         TESTS.get(column.test, column.test),
         p_text(column.p_value),
         number(column.effect),
-        number(column.reference),
-        number(column.current),
+        _shown(column.test, column.reference),
+        _shown(column.test, column.current),
     )
     return Line(cells, not column.drifted)
+
+
+def _shown(test: str, value: float | None) -> str:
+    return f"{words.share(value)} missing" if test == MISSING and value is not None else number(value)
+
+
+def _classifier(event: DataDriftChecked) -> Line:
+    mark = "" if event.told_apart is None else "✗" if event.told_apart else "✓"
+    passed = None if event.told_apart is None else not event.told_apart
+    cells = (mark, "all together", f"classifier, AUC {event.auc:.3f}", p_text(event.auc_p_value), NONE, NONE, NONE)
+    return Line(cells, passed)
 
 
 def _note(event: DataDriftChecked) -> str:

@@ -24,11 +24,13 @@ NAMES: Final = {
     Detector.PREDICTION: "the model's answers",
     Detector.LABEL: "labels",
 }
+MISSING: Final = "missing_values"
 TESTS: Final = {
     "kolmogorov_smirnov": "KS",
     "chi_square": "chi-square",
+    "chi_square_permuted": "chi-square, permuted",
     "fisher_exact": "Fisher",
-    "missing_values": "missing",
+    MISSING: "missing",
     "none": NONE,
 }
 NAMED: Final = 5
