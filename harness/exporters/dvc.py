@@ -11,6 +11,7 @@ import io
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -120,7 +121,7 @@ def _stage(
     return {
         "cmd": command.format(name),
         "deps": list(dict.fromkeys(deps)),
-        "params": list(params),
+        "params": deepcopy(list(params)),  # what two stages share would become an anchor of YAML's
         "outs": [*kept, *({each: {"cache": False}} for each in outs)],
     }
 
