@@ -29,7 +29,7 @@ Examples:
 
 Exit codes: 0 no regression; 1 the second load test is worse; 2 the runs cannot be compared."""
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, shell_complete=complete.runs)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete.runs)
 @click.option(
     "--tolerance", default="5%", show_default=True, metavar="SHARE", callback=_share,
     help="Load tests: how much longer latencies may be.",
