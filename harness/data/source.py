@@ -54,6 +54,9 @@ class FrameSource:
         """Its rows in order."""
         size = self.chunk_rows or max(1, len(self.frame))
         frame = self.frame.rename(columns=str).reset_index(drop=True)
+        if not frame.columns.is_unique:
+            twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+            raise DataError(f"{self.name}: there is a column twice: {', '.join(twice)}")
         for start in range(0, max(1, len(frame)), size):
             yield frame.iloc[start : start + size]
 

@@ -223,7 +223,10 @@ def _words(values: "pd.Series[Any]", missing: tuple[str, ...]) -> tuple[NDArray[
 
     Rows without a value have the place -1.
     """
-    codes, found = pd.factorize(values)
+    try:
+        codes, found = pd.factorize(values)
+    except TypeError as error:  # lists and mappings cannot be told apart quickly
+        raise DataError(f"the column {values.name} holds no single values: {error}; take them apart first") from error
     texts = [label_text(value) for value in found.tolist()]
     return codes, [np.nan if not text.strip() or text in missing else text for text in texts]
 

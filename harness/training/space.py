@@ -19,6 +19,8 @@ FORMS: Final = (
 )
 MOST: Final = 100_000
 """Combinations of a grid; more are a mistake."""
+FARTHEST: Final = 2**53
+"""Beyond it floats tell whole numbers apart no longer."""
 
 
 def space_of(given: Any) -> dict[str, Range]:
@@ -119,24 +121,34 @@ def grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
     Raises:
         InputError: a range without steps has no end of values, or there are too many combinations.
     """
-    values = {name: list(_values(name, given)) for name, given in space.items()}
-    count = math.prod(map(len, values.values()))
+    count = math.prod(_count(name, given) for name, given in space.items())
     if count > MOST:
         raise InputError(f"the grid has {count} combinations; at most {MOST}: leave some out, or take tpe or random")
+    values = {name: list(_values(given)) for name, given in space.items()}
     return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
 
 
-def _values(name: str, given: Range) -> Iterator[Any]:
+def _count(name: str, given: Range) -> int:
+    """How many values a grid takes of a range."""
+    match given:
+        case Choice():
+            return len(given.values)
+        case Whole(log=False):
+            return (given.high - given.low) // given.step + 1
+        case Real(step=float() as step, log=False):
+            return math.floor((given.high - given.low) / step + 1e-9) + 1
+    raise InputError(f"{name}: a grid takes values or steps, not {words(given)}; list them, or add a step")
+
+
+def _values(given: Range) -> Iterator[Any]:
     match given:
         case Choice():
             yield from (_plain(value) for value in given.values)
-        case Whole(log=False):
+        case Whole():
             yield from range(given.low, given.high + 1, given.step)
-        case Real(step=float() as step, log=False):
-            count = math.floor((given.high - given.low) / step + 1e-9) + 1
-            yield from (given.low + place * step for place in range(count))
-        case _:
-            raise InputError(f"{name}: a grid takes values or steps, not {words(given)}; list them, or add a step")
+        case Real():
+            step = given.step or 1.0
+            yield from (given.low + place * step for place in range(_count("", given)))
 
 
 def _plain(value: Any) -> Any:
@@ -158,6 +170,8 @@ def _choice(values: Any) -> Choice:
     twice = next((text for place, text in enumerate(texts) if text in texts[:place]), None)
     if twice is not None:
         raise ValueError(f"it lists {twice} twice")
+    if any(isinstance(value, float) and math.isnan(value) for value in values):
+        raise ValueError("it lists a NaN, which equals nothing; null stands for no value")
     return Choice(tuple(values))
 
 
@@ -166,6 +180,8 @@ def _ends(said: Any, kind: str) -> tuple[Any, Any]:
     if not good or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in said):
         raise ValueError(f"{kind} takes two numbers: {kind}: [low, high]")
     low, high = said
+    if any(isinstance(end, int) and abs(end) > FARTHEST for end in said):
+        raise ValueError(f"{kind} goes from {low} to {high}; whole numbers lie within 2^53")
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"{kind} goes from {low} to {high}; the first is to be the smaller")
     return low, high
@@ -183,7 +199,7 @@ def _whole(low: Any, high: Any, said: Mapping[str, Any]) -> Whole:
 
 def _real(low: Any, high: Any, said: Mapping[str, Any], *, log: bool) -> Real:
     step, log = said.get("step"), log or said.get("log", False)
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or not step > 0):
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= FARTHEST):
         raise ValueError(f"step is {step}; it is a number above 0")
     _check_log(log, low, "step" in said)
     return Real(float(low), float(high), None if step is None else float(step), log)

@@ -127,6 +127,10 @@ def _cents(frame: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
     return _scaled("TotalCharges", 0.001)(frame, _)
 
 
+INTERNET: Final = (
+    "OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "StreamingTV", "StreamingMovies"
+)  # fmt: skip
+
 TELCO: Final = [
     Corruption("wrong type", put("tenure", "two years"), {("tenure", "type")}),
     Corruption("infinite", put("MonthlyCharges", "inf"), {("MonthlyCharges", "type")}),
@@ -137,7 +141,12 @@ TELCO: Final = [
     Corruption("another case", put("gender", str.upper), {("gender", "allowed")}),
     Corruption("blanks around", put("Contract", lambda x: f" {x} "), {("Contract", "allowed")}),
     Corruption("nulls", put("gender", ""), {("gender", "missing")}),
-    Corruption("words for nulls", put("InternetService", "N/A"), {("InternetService", "allowed")}),
+    Corruption("words for nulls", put("InternetService", "N/A"), {
+        ("InternetService", "allowed"), *((f"InternetService, {name}", "relation") for name in INTERNET)}),
+    Corruption("a service without a line", put("MultipleLines", "No phone service"),
+               {("PhoneService, MultipleLines", "relation")}),
+    Corruption("a service that another column denies", put("StreamingTV", "No internet service"),
+               {("InternetService, StreamingTV", "relation")}),
     Corruption("missing burst", lambda frame, _: frame.assign(TotalCharges=frame["TotalCharges"].where(
         frame.index >= 500, "")), {("TotalCharges", "missing"), ("tenure, TotalCharges", "relation")}),
     Corruption("duplicate rows", _again, {("customerID", "key"), ("", "duplicates")}),
@@ -189,6 +198,8 @@ ADULT: Final = [
     Corruption("a score that knows the answers", _noisy_score, {("age", "leakage")}, "adult"),
     Corruption("a broken relation", lambda frame, _: frame.assign(**{"education-num": frame["education-num"].where(
         frame["education"] != "HS-grad", "12")}), {("education, education-num", "relation")}, "adult"),
+    Corruption("a word against its number", put("education", "Doctorate"),
+               {("education, education-num", "relation")}, "adult"),
     Corruption("another unit", _scaled("capital-gain", 100), {("capital-gain", "max")}, "adult"),
     Corruption("a class at one per cent", _rare_class("income-per-year", ">50K", 0.01),
                {("income-per-year", "balance")}, "adult"),

@@ -14,6 +14,7 @@ from harness.data.digest import table_digest
 from harness.data.schema import ColumnRole, ColumnType
 from harness.data.source import file_source
 from harness.data.table import infer, missing_counts, read_table, typed
+from harness.data.validate import Held, validate_frame
 from harness.domain.quality import Failure
 from harness.errors import DataError
 
@@ -160,6 +161,15 @@ def test_a_parquet_file_of_lists_or_of_one_name_twice_is_told(tmp_path):
     both(path, r"holds one value a row, and not tags \(list<.*\), at \(struct<.*\); take them apart first")
     parquet.write_table(arrow.table([[1], [2]], names=["a", "a"]), path)
     both(path, r"rows\.parquet: the file has a column twice: a")
+
+
+def test_a_frame_of_lists_or_of_one_name_twice_is_told():
+    for frame, message in (
+        (pd.DataFrame({"tags": [["x"], []]}), "the column tags holds no single values: unhashable type: 'list'"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "the data: there is a column twice: a"),
+    ):
+        with pytest.raises(DataError, match=message):
+            validate_frame(frame, Held())
 
 
 def test_a_pipe_is_refused_before_it_is_emptied(tmp_path):

@@ -46,6 +46,10 @@ def test_each_form_is_read(said, meant):
         ({"float": [1, float("inf")]}, "goes from 1 to inf"),
         ({"float": [0, 1], "steps": 0.1}, "float takes no steps; it takes float, log, step"),
         ({"float": [0, 1], "log": "yes"}, "true or false"),
+        ({"int": [1, 10**30]}, r"whole numbers lie within 2\^53"),
+        ({"float": [0, 10**400]}, r"whole numbers lie within 2\^53"),
+        ({"float": [0, 1], "step": 10**400}, "a number above 0"),
+        ([float("nan"), 2], "it lists a NaN, which equals nothing"),
     ],
 )
 def test_what_is_none_is_told(said, message):
@@ -67,6 +71,8 @@ def test_a_grid_is_every_combination_the_last_parameter_first():
         grid(space_of({"C": {"log": [0.01, 10]}}))
     with pytest.raises(InputError, match="1000000 combinations; at most 100000"):
         grid(space_of({name: list(range(100)) for name in "abc"}))
+    with pytest.raises(InputError, match="1000000000001 combinations; at most 100000"):  # counted, not listed
+        grid(space_of({"a": {"float": [0, 1], "step": 1e-12}}))
 
 
 @given(some.lists(some.one_of(some.none(), some.booleans(), some.integers(-9, 9), some.text(max_size=3)), min_size=1))
