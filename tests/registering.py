@@ -117,7 +117,7 @@ def forked(work: Callable[[], Any]) -> int:
 
 if __name__ == "__main__":
     what, first, second, *uris = sys.argv[1:]
-    for each in range(1, 9):
+    for each in range(1, 9 if what == "many" else 3):
         sample_model(each)  # fitted once, for every child
     for where in uris:
         print(json.dumps({"many": many, "killed": killed}[what](where, int(first), int(second))), flush=True)  # noqa: T201

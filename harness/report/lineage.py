@@ -31,7 +31,7 @@ def show(version: Version, lineage: Lineage, *, color: bool = True) -> None:
     for each in lineage.deployments:
         model.add(_deployment(each))
     if not lineage.deployments:
-        model.add(Text("never deployed", style="dim"))
+        model.add(Text("no deployment recorded", style="dim"))
     console.print(tree)
 
 

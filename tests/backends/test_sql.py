@@ -74,10 +74,10 @@ def uris(postgresql_database: Callable[[], str], tmp_path: Path, monkeypatch: py
 
 @pytest.mark.xdist_group("postgresql")
 def test_of_registrations_by_several_processes_none_is_lost_or_doubled(uris: tuple[str, str]) -> None:
-    for told in spoken("many", 4, 3, *uris):
-        assert told["codes"] == [0] * 4
-        assert told["numbers"] == list(range(1, 13))
-        assert sorted(told["intents"]) == sorted(f"process-{one}/{two}" for one in range(4) for two in range(3))
+    for told in spoken("many", 3, 3, *uris):
+        assert told["codes"] == [0] * 3
+        assert told["numbers"] == list(range(1, 10))
+        assert sorted(told["intents"]) == sorted(f"process-{one}/{two}" for one in range(3) for two in range(3))
         assert told["problems"] == []
 
 

@@ -86,7 +86,7 @@ def test_lineage_is_a_tree_json_and_a_graph(call: Call, store: SqlRegistry) -> N
     ]
     assert places == sorted(places), shown
     assert f"promoted  canary (canary over {NAME}:1)" in shown
-    assert "never deployed" in call("registry", "lineage", NAME).out
+    assert "no deployment recorded" in call("registry", "lineage", NAME).out
     found = json.loads(call("registry", "lineage", f"{NAME}:2", "--json", "-").out)
     assert found["data"] == {"digest": sample_model(2).data_digest, "name": 'the "file".csv'}
     assert found["training"]["run"] == "run-2"
