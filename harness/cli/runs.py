@@ -14,6 +14,7 @@ from harness.errors import InputError
 Examples:
   harness runs list --scenario canary-regression
   harness runs list --tracker mlflow+sqlite:///mlflow.db
+  harness runs show 1f2e3d4c --tracker mlflow+sqlite:///mlflow.db
   harness runs compare 20260101T120000-7 latest --html two.html
   harness runs prune --keep 20 --older-than 30d --yes"""
 )
@@ -21,7 +22,13 @@ def runs() -> None:
     """Runs that are kept, load tests and training runs too: list them, show one, compare two, delete old ones."""
 
 
-@runs.command("list")
+@runs.command(
+    "list",
+    epilog="""\b
+Examples:
+  harness runs list --scenario canary-regression
+  harness runs list --tracker mlflow+sqlite:///mlflow.db --experiment churn""",
+)
 @click.option("--scenario", metavar="NAME", help="Only runs of that scenario, or load tests of that name.")
 @training_runs.tracker
 @training_runs.experiment
@@ -58,19 +65,23 @@ def list_runs(
 
 @runs.command()
 @click.argument("run", metavar="RUN")
+@training_runs.tracker
 @options.json_file
 @options.report_dir
 @options.verbose
 @options.no_color
-def show(run: str, json_file: str | None, reports: Path, verbose: bool, no_color: bool) -> None:
+def show(run: str, tracker: str | None, json_file: str | None, reports: Path, verbose: bool, no_color: bool) -> None:
     """Show what a run came to, from its event log; writes nothing.
 
-    RUN is a run's folder, its id, or `latest`.
+    RUN is a run's folder, its id, or `latest`; with --tracker also a training run's id there, or the beginning of it.
     """
     from harness.report import Result, load_json, load_terminal, terminal
     from harness.report import json as report_json
 
     report_json.check(json_file)
+    if tracker and training_runs.meant(tracker, [run]):
+        training_runs.shown(tracker, run, json_file, color=not no_color)
+        return
     result = folded(run, reports)
     if json_file != "-" and isinstance(result, Result):
         terminal.show([result], color=not no_color, verbose=verbose)

@@ -36,6 +36,23 @@ def listed(uri: str, experiments: Sequence[str], *, show: bool, color: bool) -> 
     return [tracked.run_as_json(run) for run in found]
 
 
+def shown(uri: str, run: str, json_file: str | None, *, color: bool) -> None:
+    """Show one training run.
+
+    Raises:
+        BackendError: the tracker is not there, or holds no such run.
+    """
+    from harness.app.tracked import training_runs_of
+    from harness.report import json as report_json
+    from harness.report import tracked
+
+    (found,) = training_runs_of(uri, [run])
+    if json_file != "-":
+        tracked.show_tracked_run(found, color=color)
+    if json_file:
+        report_json.write({"version": 1, "training_runs": [tracked.run_as_json(found)]}, json_file)
+
+
 def compared(
     uri: str, runs: Sequence[str], experiments: Sequence[str], html: str | None, json_file: str | None, *, color: bool
 ) -> None:

@@ -139,6 +139,21 @@ def show_tracked(runs: Sequence[TrackedRun], *, color: bool = True) -> None:
     console.print(Text(words.plural(len(runs), "training run"), style="bold"))
 
 
+def show_tracked_run(run: TrackedRun, *, color: bool = True) -> None:
+    """Print one training run: metrics first, then parameters."""
+    console = screen(color=color)
+    console.print(Text(f"{run.run_id}  {run.name}".rstrip(), style="bold"))
+    took = "" if run.duration_s is None else f", {run.duration_s:.4g} s"
+    began = run.started[:16].replace("T", " ") or NONE
+    console.print(Text(f"experiment {run.experiment}, {run.status.lower()}, began {began} UTC{took}"))
+    rows = compare_tracked([run]).rows
+    if rows:
+        table = plain_table("", "", "value")
+        for row in rows:
+            table.add_row(Text(row.kind, style="dim"), Text(row.name), Text(row.cells[0]))
+        console.print(table)
+
+
 def show_tracked_comparison(compared: TrackedComparison, *, color: bool = True) -> None:
     """Print training runs side by side; what differs is bold, the best of a known metric has a star."""
     console = screen(color=color)

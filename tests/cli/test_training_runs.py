@@ -63,6 +63,18 @@ def test_training_runs_are_listed_beside_kept_ones(kept: Kept, tmp_path: Path) -
     )
 
 
+def test_one_is_shown_with_all_that_was_logged(kept: Kept) -> None:
+    words = ("show", kept.runs[1][:10], "--tracker", kept.uri, "--no-color")
+    code, text = harness(*words)
+    assert code == 0, text
+    assert text.startswith(f"{kept.runs[1]}  deep\nexperiment churn, finished, began 20")
+    assert re.search(r"metric\s+f1\s+58%", text)
+    assert re.search(r"parameter\s+max_depth\s+9", text)
+    told = json.loads(harness(*words, "--json", "-")[1])
+    assert [(run["run_id"], run["params"]["criterion"]) for run in told["training_runs"]] == [(kept.runs[1], "gini")]
+    assert "it holds no such run" in harness("show", "f" * 32, "--tracker", kept.uri)[1]
+
+
 def test_they_are_compared_as_a_table_and_as_json(kept: Kept, tmp_path: Path) -> None:
     named = [kept.runs[0], kept.runs[1][:12], kept.runs[2]]
     words = ("compare", *named, "--tracker", kept.uri, "--no-color")
