@@ -84,19 +84,22 @@ class Dvc:
             raise InputError(
                 f"{self.root}: DVC keeps its versions in git, and this is no git repository; git init first"
             )
-        await self.dvc("init", "--quiet", *([] if self._is(top.strip()) else ["--subdir"]))
+        await self.dvc("init", *([] if self._is(top.strip()) else ["--subdir"]))
 
     async def remote_add(self, name: str, url: str, *, default: bool = True) -> None:
-        """Name a remote store: a folder, or ``s3://bucket/path``; one of that name is replaced.
+        """Name a remote store: a folder, or ``s3://bucket/path``; one of that name is replaced, credentials and all.
 
         Raises:
             InputError: the name or the URL cannot be used, or the URL holds a password.
         """
         if not _NAME.fullmatch(name):
             raise InputError(f"a remote is called {name!r}; it has letters, digits, - and _")
+        if not url.strip() or url.startswith("-"):
+            raise InputError(f"the remote {name} is {url!r}; it is a folder, or such as s3://bucket/path")
         if mask(url, ()) != url:
             raise InputError(f"the remote {name} is {mask(url)}: leave credentials out of it, they come from variables")
-        await self.dvc("remote", "add", "--quiet", "--force", *(["--default"] if default else []), name, url)
+        self._forget_local(name)  # options of S3 beside another kind of store, and DVC reads its config no more
+        await self.dvc("remote", "add", "--force", *(["--default"] if default else []), name, url)
         if url.startswith("s3://"):
             self._keep_local(name)
 
@@ -109,12 +112,18 @@ class Dvc:
         given = {key: value for key, value in given.items() if value}
         if not given:
             return
-        path = self.root / ".dvc" / "config.local"
-        kept = _without_remote(path.read_text(encoding="utf-8") if path.exists() else "", name)
         lines = [f"""['remote "{name}"']""", *(f"    {key} = {_quoted(key, value)}" for key, value in given.items())]
+        path = self.root / ".dvc" / "config.local"
+        kept = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         path.touch(mode=0o600)
         path.chmod(0o600)
         path.write_text("\n".join([*kept, *lines]) + "\n", encoding="utf-8")
+
+    def _forget_local(self, name: str) -> None:
+        path = self.root / ".dvc" / "config.local"
+        if path.exists():
+            kept = _without_remote(path.read_text(encoding="utf-8"), name)
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
@@ -127,7 +136,7 @@ class Dvc:
         name = self._relative(file)
         if not (self.root / name).exists():
             raise InputError(f"{self.root / name}: there is no such file")
-        await self.dvc("add", "--quiet", name)
+        await self.dvc("add", name)
         return self.md5(name)
 
     def md5(self, file: str | Path) -> str:
@@ -201,7 +210,7 @@ class Dvc:
     # --- programs -----------------------------------------------------------------------------------------------------
 
     async def dvc(self, *words: str) -> str:
-        """One command of DVC; what it printed, secrets masked.
+        """One command of DVC; what it printed, secrets masked. Never ``--quiet``: that hides why it failed, too.
 
         Raises:
             BackendError: it is not installed, fails, or takes longer than it may.

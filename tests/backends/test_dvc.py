@@ -122,6 +122,13 @@ def test_credentials_of_s3_are_nowhere_but_in_a_local_file(repository: Path, mon
     assert "very" not in said
     with pytest.raises(InputError, match="leave credentials out of it"):
         run_real(dvc.Dvc(repository).remote_add, "other", "s3://me:pw@bucket/x")
+    run_real(dvc.Dvc(repository).remote_add, "storage", str(repository.parent / "store"))
+    assert "secret" not in local.read_text()
+    assert run_real(dvc.Dvc(repository).status) == {}
+    with pytest.raises(InputError, match="it is a folder, or such as"):
+        run_real(dvc.Dvc(repository).remote_add, "other", "--global")
+    with pytest.raises(BackendError, match=r"dvc add failed \(\d+\): \w+"):  # in DVC's own words
+        run_real(dvc.Dvc(repository).add, ".")
 
 
 def test_what_is_missing_is_told_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
