@@ -23,7 +23,7 @@ def unix_seconds(values: Any, form: str | None = None) -> "pd.Series[float]":
         form: as ``strftime`` has it; None: ISO 8601.
 
     Raises:
-        DataError: some are no dates; the message names the first.
+        DataError: some are no dates; the message names the first. Or the form is none.
 
     >>> unix_seconds(["1970-01-02", "2024-02-29T12:00:00+01:00", None]).tolist()
     [86400.0, 1709204400.0, nan]
@@ -32,7 +32,10 @@ def unix_seconds(values: Any, form: str | None = None) -> "pd.Series[float]":
     if pd.api.types.is_numeric_dtype(series):
         return series.astype("float64")
     missing = series.isna() | (series.astype(str).str.strip() == "")
-    times: Any = pd.to_datetime(series.where(~missing, None), utc=True, format=form or "ISO8601", errors="coerce")
+    try:
+        times: Any = pd.to_datetime(series.where(~missing, None), utc=True, format=form or "ISO8601", errors="coerce")
+    except ValueError as error:  # of the form alone: values that do not fit it are coerced
+        raise DataError(f"{form} is no form of dates: {error}") from error
     wrong = np.flatnonzero(times.isna() & ~missing)
     if len(wrong):
         shown = ", ".join(f"row {row + 1} {series.iloc[row]!r}" for row in wrong[:TOLD])

@@ -168,7 +168,7 @@ class _Reader:
             date=self.words(plan, "date", Part, path),
             cyclic=cyclic,
             reference=self.reference(plan, path),
-            format=self.text(plan, "format", path) or None,
+            format=self.form(plan, path),
             drop=self.flag(plan, "drop", path),
         )
 
@@ -240,6 +240,16 @@ class _Reader:
             unix_seconds([said])
         except InputError:
             self.wrong(plan, "reference", "must be a date such as 2020-01-01", path)
+        return said
+
+    def form(self, plan: Mapping[str, Any], path: str) -> str | None:
+        from harness.data.unix_time import unix_seconds
+
+        said = self.text(plan, "format", path) or None
+        try:
+            unix_seconds([None], said)
+        except InputError as error:
+            self.wrong(plan, "format", f"must be a form as strftime has it, such as %d/%m/%Y: {error.__cause__}", path)
         return said
 
     def flag(self, plan: Mapping[str, Any], key: str, path: str) -> bool:

@@ -1,6 +1,7 @@
 """A feature store in a folder: tables of features with times, and feature sets that never change once they are made."""
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -92,6 +93,7 @@ class FeatureStore:
             InputError: a column is missing, a time is, or the name stands for another table.
         """
         keys = (entity,) if isinstance(entity, str) else tuple(entity)
+        _check_columns(name, data)
         for column in (*keys, timestamp):
             if column not in data.columns:
                 raise InputError(f"{name}: the table lacks the column {column}; it has {', '.join(data.columns)}")
@@ -184,8 +186,15 @@ class FeatureStore:
             name: of the set.
             data: its rows; the index is not kept.
             definition: what made them, as JSON has it.
+
+        Raises:
+            InputError: the name, the columns or the definition cannot be kept.
         """
-        said = json.loads(json.dumps(dict(definition or {}), sort_keys=True))
+        _check_columns(name, data)
+        try:
+            said = json.loads(json.dumps(dict(definition or {}), sort_keys=True))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name}: the definition holds what JSON has not: {error}") from error
         digest = _digest(data, said)
         for version, about in self._versions(_name(name)).items():
             if about["digest"] == digest:
@@ -289,12 +298,22 @@ def _table(said: Mapping[str, Any]) -> FeatureTable:
 
 
 def _seconds(ttl: float | str | None) -> float | None:
-    if not isinstance(ttl, str):
-        return None if ttl is None else float(ttl)
     try:
-        return duration_ns(ttl) / SECOND
+        found = duration_ns(ttl) / SECOND if isinstance(ttl, str) else None if ttl is None else float(ttl)
     except ValueError as error:
         raise InputError(f"ttl is {ttl!r}: {error}") from None
+    if found is not None and not 0 <= found < math.inf:
+        raise InputError(f"ttl is {ttl!r}: it is a number of seconds from 0 on, or such as 7d; None: for ever")
+    return found
+
+
+def _check_columns(name: str, data: pd.DataFrame) -> None:
+    """Columns are called by texts, each by its own: files know no others."""
+    names: list[Any] = list(data.columns)
+    if wrong := [column for column in names if not isinstance(column, str)]:
+        raise InputError(f"{name}: a column is called {wrong[0]!r}; give columns names that are texts")
+    if twice := list(data.columns[data.columns.duplicated()]):
+        raise InputError(f"{name}: two columns are called {twice[0]}")
 
 
 def _name(name: str) -> str:

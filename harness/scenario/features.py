@@ -26,7 +26,7 @@ def _features(value: Any, info: ValidationInfo) -> FeatureSet:
         else:
             raise WrongValueError(f"the path of a feature set ({', '.join(ENDINGS)}), or what it says: {{columns: …}}")
     except InputError as error:
-        raise WrongValueError("\n".join(str(error).splitlines())) from None
+        raise WrongValueError("; ".join(str(error).splitlines())) from None
     known = [name for name in context.columns or () if name != context.target]
     wrong = list(_unknown(made, known)) if known else []
     if wrong:

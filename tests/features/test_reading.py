@@ -74,6 +74,7 @@ def test_a_set_is_known_by_what_it_says(tmp_path: Path) -> None:
         ({"columns": {"a": {"bins": 1}}}, "whole number from 2 on"),
         ({"columns": {"a": {"min_share": 2}}}, "must be a share between 0% and 100%"),
         ({"columns": {"a": {"date": ["year"], "reference": "soon"}}}, "must be a date such as 2020-01-01"),
+        ({"columns": {"a": {"date": ["year"], "format": "%Q"}}}, "must be a form as strftime has it"),
     ],
 )
 def test_what_does_not_stand_together_is_refused(said: object, told: str) -> None:

@@ -154,6 +154,11 @@ def test_formats_do_not_differ(tmp_path: Path) -> None:
         ),
         (lambda s: s.register("usage", USAGE, entity="customer", ttl="1h"), "registered otherwise"),
         (lambda s: s.load("churn@9"), "no feature set 'churn@9'; there are none yet"),
+        (lambda s: s.register("u", USAGE, entity="customer", ttl=-5), "seconds from 0 on"),
+        (lambda s: s.register("u", USAGE, entity="customer", ttl=float("nan")), "seconds from 0 on"),
+        (lambda s: s.register("u", USAGE.rename(columns={"calls": 7}), entity="customer"), "a column is called 7"),
+        (lambda s: s.save("u", USAGE.rename(columns={"calls": "city"})), "two columns are called city"),
+        (lambda s: s.save("u", USAGE, {"by": object()}), "holds what JSON has not"),
     ],
 )
 def test_what_cannot_be_is_told(what: Any, told: str, tmp_path: Path) -> None:
