@@ -95,7 +95,7 @@ def _bounds(
     if column.type is ColumnType.INTEGER and len(distinct) <= 2:
         return tuple(distinct), None, None
     least, most = _widened(distinct[0], distinct[-1])
-    return (), least, most
+    return (), *((math.floor(least), math.ceil(most)) if column.type is ColumnType.INTEGER else (least, most))
 
 
 def _widened(least: float, most: float) -> tuple[float, float]:

@@ -46,6 +46,9 @@ def parsed(path: str, said: Any, text: str) -> Schema:
 class _SchemaReader(Reader):
     """The schema's own keys."""
 
+    untyped: tuple[str, ...] = ()
+    """Columns whose type is none, which has been told."""
+
     def schema(self, said: Any) -> Schema:
         if not isinstance(said, CommentedMap):
             self.wrong(None, "", "a schema is a mapping with the keys `schema` and `columns`")
@@ -91,6 +94,8 @@ class _SchemaReader(Reader):
         if "type" not in said:
             self.wrong(listed, name, f"lacks `type`: {', '.join(ColumnType)}", "columns.")
         kind: ColumnType | None = self.word(said, "type", ColumnType, None, path)
+        if kind is None:
+            self.untyped += (str(name),)
         role = self.word(said, "role", ColumnRole, ColumnRole.FEATURE, path)
         least, most = self.bound(said, "min", kind, path), self.bound(said, "max", kind, path)
         if least is not None and most is not None and least > most:
@@ -216,6 +221,8 @@ class _SchemaReader(Reader):
         try:
             tree = parse(str(said), {name: column.type.kind for name, column in columns.items()})
         except RelationError as error:
+            if any(name in said for name in self.untyped):
+                return None  # told already; what the relation compares is not known
             self.wrong(parent, key, f": {error}", "relations" if parent is values else path, error.offset)
             return None
         return Relation(str(said), tree, float(tolerance or 0), severity, share)

@@ -178,5 +178,6 @@ def _quality(values: pd.DataFrame, target: str) -> Iterator[Rule]:
     if target:
         yield Rule(Check.LEAKAGE)
         shares = values[target].value_counts(normalize=True)
-        if 2 <= len(shares) <= FEW:
+        labels = len(shares) == 2 or not pd.api.types.is_numeric_dtype(values[target])  # more numbers: a regression
+        if labels and 2 <= len(shares) <= FEW:
             yield Rule(Check.BALANCE, min_share=float(f"{shares.min() / 2:.2g}"))

@@ -145,6 +145,19 @@ quality:
     ]
 
 
+def test_a_type_that_is_none_is_told_once(tmp_path) -> None:
+    text = """schema: 1
+columns:
+  a: {type: numbr}
+  b: {type: number}
+relations: [a >= b, b >= c]
+"""
+    kind, unknown = problems(tmp_path, text)
+    assert "did you mean number?" in kind
+    assert unknown.startswith("5:")
+    assert "relations[1]" in unknown
+
+
 def test_rules_stand_in_a_file_of_their_own_or_come_from_python(tmp_path) -> None:
     path = tmp_path / "quality.yaml"
     path.write_text("version: 1\nquality:\n  - {check: missing, columns: [a], max_share: 5%}\n")

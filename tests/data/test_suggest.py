@@ -93,6 +93,14 @@ def test_any_table_passes_what_it_suggests(tmp_path_factory, rows) -> None:
     assert validate_frame(frame, Held(read_schema(str(path)))).failures == ()
 
 
+def test_a_target_of_several_numbers_is_no_class_and_whole_numbers_keep_whole_bounds() -> None:
+    frame = pd.DataFrame({"size": range(0, 60, 2), "mark": [3, 4, 9] * 10, "left": [0, 1, 1] * 10})
+    schema = suggested(frame, "mark")
+    assert Check.BALANCE not in {rule.check for rule in schema.quality}
+    assert (schema.columns["mark"].least, schema.columns["mark"].most) == (1, 11)  # 3 to 9, and 1.5 at each end
+    assert Check.BALANCE in {rule.check for rule in suggested(frame, "left").quality}
+
+
 def test_shapes() -> None:
     assert shape(["a1", "bc23"]) == "[a-z]{1,2}[0-9]{1,2}"
     assert shape(["a.1", "b.2"]) == r"[a-z]\.[0-9]"
