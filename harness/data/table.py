@@ -5,6 +5,7 @@ import gzip
 import importlib.util
 import zlib
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,8 +83,7 @@ def check_parquet(path: str, schema: Any) -> None:
     Raises:
         DataError: a column stands there twice, or holds lists, structures or maps.
     """
-    from pyarrow import types
-
+    types = import_module("pyarrow.types")
     if twice := _twice([str(name) for name in schema.names]):
         raise DataError(f"{path}: the file has a column twice: {', '.join(twice)}")
     nested = [f"{each.name} ({each.type})" for each in schema if types.is_nested(each.type)]
@@ -100,10 +100,8 @@ def _read_parquet(path: str) -> pd.DataFrame:
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(needs_parquet(path))
     try:
-        from pyarrow.parquet import read_schema
-
         if Path(path).is_file():  # a folder of parts is read too, and has no schema of its own
-            check_parquet(path, read_schema(path))
+            check_parquet(path, import_module("pyarrow.parquet").read_schema(path))
         frame = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise DataError(f"{path}: cannot be read: {error}") from error

@@ -50,7 +50,8 @@ def pipeline(scenario: Scenario, folder: Path) -> Mapping[str, str]:
     _check(scenario)
     where = _Kept(folder.resolve())
     command = f"harness stage {{}} {shlex.quote(where(scenario.path))} --params {PARAMS}"
-    read = [where(path) for path in (data.source, data.schema, data.known.file if data.known else None) if path]
+    files = (data.source, data.schema, data.quality, data.known.file if data.known else None)
+    read = [where(path) for path in files if path]
     sets = [where(each.file) for each in _sets(scenario) if each.file]
     brought = [where(plan.path) for plan in map(scenario.model.of, ARMS) if isinstance(plan, ArtifactPlan)]
     own = params_of(scenario)["model"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from harness import load_scenario, run_sync
 from harness.domain.event import FeaturesBuilt
@@ -66,6 +67,17 @@ def test_a_rehearsal_sees_features_and_tells_of_them(folder: Path) -> None:
     assert candidate["columns_in"] == ["since"]  # every date differs, and it is a feature all the same
     assert candidate["columns_out"] == ["since.year"]
     assert stable["rows"] == 150
+
+
+def test_the_pipeline_watches_rules_of_quality_and_searches(call: Any, folder: Path) -> None:
+    text = SCENARIO.replace('positive: "yes"', 'positive: "yes", quality: rules.yaml')
+    (folder / "s.yaml").write_text(text.replace("max_depth: 3}", "max_depth: 3}, cross_validation: 3"))
+    (folder / "rules.yaml").write_text("quality: [{check: duplicates}]\n")
+    assert call("export", "dvc", folder / "s.yaml", "-o", folder / "p").code == 0
+    stages = YAML(typ="safe").load((folder / "p" / "dvc.yaml").read_text())["stages"]
+    assert all("../rules.yaml" in stages[name]["deps"] for name in stages)
+    # A search, or folds, are no parameters of DVC's: the scenario's own section is watched as a whole.
+    assert {"../s.yaml": ["model"]} in stages["train"]["params"]
 
 
 def test_stages_leave_files_that_the_next_can_use(call: Any, folder: Path) -> None:
