@@ -130,5 +130,5 @@ def environment() -> Environment:
         span=words.span,
         weight=share_text,
     )
-    made.globals.update(figure=words.figure, figures=words.figures, plural=words.plural)
+    made.globals.update(figure=words.figure, of_gate=words.of_gate, figures=words.figures, plural=words.plural)
     return made

@@ -212,7 +212,7 @@ def _actual(metric: str, value: Actual) -> str:
 def _gates(result: Result) -> RenderableType:
     table = _table("gate", "value", "stable", "")
     for gate in result.gates:
-        value, stable = words.figure(gate.name, gate.value), words.figure(gate.name, gate.stable)
+        value, stable = words.of_gate(gate.name, gate.value, gate.bound), words.figure(gate.name, gate.stable)
         table.add_row(gate.text, value, stable, Text("✓", "green") if gate.passed else Text("✗", "bold red"))
     return titled("Gates", table)
 

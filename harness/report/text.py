@@ -19,6 +19,8 @@ COUNTS: Final = frozenset(
     }
 )
 
+SHARES: Final = re.compile(r"[<>=!]+ [\d.]+%")
+"""The bound of a gate whose figure is a share."""
 OF_GROUPS: Final = frozenset({"demographic_parity", "demographic_parity_ratio", "equalised_odds", "equal_opportunity"})
 """Figures of fairness, all of them shares."""
 
@@ -136,6 +138,23 @@ def probability(value: float | None) -> str:
     if value is None:
         return "–"
     return "below 0.0001" if value < 0.0001 else f"{value:.2g}"
+
+
+def of_gate(name: str, value: float | None, bound: str) -> str:
+    """The figure of a gate before deployment, in the unit of its bound.
+
+    >>> of_gate("robustness.noise", 0.00483, "<= 10 points lost"), of_gate("behaviour", 0.0443, "<= 2%")
+    ('0.483 points', '4.43%')
+    >>> of_gate("size", 217119.0, "< 1MB"), of_gate("f1", 0.682, ">= 0.6"), of_gate("security", 0.0, "== 0")
+    ('217,119 B', '68.2%', '0')
+    """
+    if value is None or name in METRICS:
+        return figure(name, value)
+    if bound.endswith(("points lost", "point lost")):
+        return f"{value * 100:.3g} points"
+    if name == "size":
+        return f"{value:,.0f} B"
+    return share(value) if SHARES.fullmatch(bound) else figure(name, value)
 
 
 def figures(values: Mapping[str, float | str | None]) -> str:
