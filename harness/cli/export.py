@@ -15,6 +15,7 @@ TARGETS = {"dvc": "a pipeline of data, features, models and metrics: dvc.yaml, p
     epilog="""\b
 Targets:
   dvc   a pipeline of data, features, models and metrics: dvc.yaml, params.yaml
+
 \b
 Example:
   harness export dvc scenarios/canary_regression.yaml -o pipeline"""

@@ -12,7 +12,7 @@ NAMES = ("validate", "features", "train", "evaluate")
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   harness stage train scenarios/canary_regression.yaml -o build
   harness stage evaluate scenarios/canary_regression.yaml -o build"""
 )
