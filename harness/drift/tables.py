@@ -22,11 +22,13 @@ def prepared(reference: "pd.DataFrame", current: "pd.DataFrame") -> tuple["pd.Da
     read as one in the current table is missing there, and so counts as a value that is lost.
 
     Raises:
-        DataError: there are no rows, or a column's name is there twice.
+        DataError: there are no rows, a column's name is there twice, or one holds lists and the like.
     """
     import pandas as pd
 
     for name, frame in (("reference", reference), ("current", current)):
+        if not isinstance(frame, pd.DataFrame):
+            raise DataError(f"the {name} data are a {type(frame).__name__}; give a DataFrame, whose columns have names")
         if not len(frame):
             raise DataError(f"the {name} data have no rows")
         twice = [str(each) for each in frame.columns[frame.columns.duplicated()]]
@@ -67,6 +69,8 @@ def _numbers(values: "pd.Series[Any]") -> Any:
 
     kinds = pd.api.types
     if kinds.is_datetime64_any_dtype(values) or kinds.is_timedelta64_dtype(values):
+        if kinds.is_datetime64_any_dtype(values):
+            values = pd.to_datetime(values, utc=True).dt.tz_localize(None)  # without a zone: in UTC already
         whole = values.astype("datetime64[ns]" if values.dtype.kind == "M" else "timedelta64[ns]")
         numbers = np.where(values.isna(), np.nan, whole.to_numpy().astype(np.int64) / 1e9)
     else:
@@ -78,7 +82,10 @@ def _texts(values: "pd.Series[Any]") -> Any:
     """Each distinct value is written once."""
     import pandas as pd
 
-    codes, found = pd.factorize(np.asarray(values, dtype=object))
+    try:
+        codes, found = pd.factorize(np.asarray(values, dtype=object))
+    except TypeError as error:
+        raise DataError(f"{values.name} holds what is neither a number nor a text: {error}") from error
     words = [_text(value) for value in found.tolist()]
     return np.array([*words, np.nan], dtype=object)[codes]
 

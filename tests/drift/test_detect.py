@@ -36,6 +36,29 @@ def found(current: pd.DataFrame, reference: pd.DataFrame | None = None, **option
     return detect(table(0) if reference is None else reference, current, DriftOptions(**options))
 
 
+def test_times_of_any_zone_are_compared_as_times() -> None:
+    hours = pd.Series(pd.to_datetime("2024-01-01") + pd.to_timedelta(np.arange(400) % 97, unit="h"))
+    plain, zoned = (pd.DataFrame({"at": each}) for each in (hours, hours.dt.tz_localize("UTC")))
+    there = pd.DataFrame({"at": zoned["at"].dt.tz_convert("Asia/Tokyo")})
+    for reference, current in ((plain, zoned), (zoned, there), (there, plain)):
+        (at,) = found(current, reference).columns
+        assert (at.kind, at.effect) == ("number", 0)
+    assert found(plain + pd.Timedelta(hours=40), there).drift_detected
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (np.zeros((5, 2)), "are a ndarray; give a DataFrame"),
+        (None, "are a NoneType"),
+        (pd.DataFrame({"tags": [["a"], ["b"]]}), "tags holds what is neither a number nor a text"),
+    ],
+)
+def test_what_is_no_table_of_numbers_and_texts_is_told(given: Any, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        found(given, given)
+
+
 # --- the rate and the score ---
 
 
@@ -203,7 +226,7 @@ def test_a_shift_is_told_in_standard_deviations_with_what_the_model_leans_on() -
     assert first.startswith("age: the mean went from")
     assert "+0." in first
     assert "standard deviations" in first
-    assert "importance for the model: 40 %" in first
+    assert "importance for the model: 40%" in first
 
 
 def test_a_column_that_never_varied_is_told_without_a_division_by_nothing() -> None:
