@@ -188,7 +188,7 @@ class Repeats:
     def see(self, chunk: Chunk) -> None:
         """Take in more rows."""
         whole = np.logical_and.reduce([chunk.frame[name].notna().to_numpy() for name in self.columns])
-        found = digests(chunk.frame[whole], list(self.columns))
+        found = digests(chunk.exact(self.columns)[whole], list(self.columns))
         self._kept.add(found, chunk.numbers[whole])
 
     def failures(self, what: What, rows: int) -> Iterator[Failure]:

@@ -1,6 +1,6 @@
 """A piece of a table, and what is found wrong in the pieces."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.data.dates import DAY_S
 from harness.data.schema import Column, ColumnType, Schema
-from harness.data.table import Unread, dates, label_text, truths, typed
+from harness.data.table import FARTHEST, Unread, dates, label_text, truths, typed
 from harness.domain.quality import Failure, Severity
 
 ROWS_TOLD: Final = 5
@@ -46,6 +46,14 @@ class Chunk:
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which values of a column are missing, and were not merely unreadable."""
         return np.asarray(self.frame[name].isna().to_numpy() & ~self.bad(name), dtype=bool)
+
+    def exact(self, names: Sequence[str]) -> pd.DataFrame:
+        """Columns as they are told apart: whole numbers beyond 2^53, where floats fall together, by their texts."""
+        frame = self.frame[list(names)]
+        for name in names:
+            if frame[name].dtype == np.float64 and (far := frame[name].abs() > FARTHEST).any():
+                frame = frame.assign(**{name: frame[name].astype(object).mask(far, self.raw[name].astype(str))})
+        return frame
 
     def related(self, column: Column) -> Any:
         """A column as relations see it: numbers, days since 1970, truth values, or texts."""

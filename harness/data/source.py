@@ -148,7 +148,9 @@ def _in(path: str, work: Callable[[], Any]) -> Any:
         raise DataError(f"{path}: there is no such file") from error
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path}: the file is empty; the first line must name the columns") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+    except pd.errors.ParserWarning as error:
+        raise DataError(f"{path}: not a table: a row has more values than the first line has names") from error
+    except (pd.errors.ParserError, csv.Error) as error:
         raise DataError(f"{path}: not a table: {error}") from error
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error

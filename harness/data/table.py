@@ -20,6 +20,9 @@ from harness.errors import DataError
 NO_NUMBER: Final = frozenset({"NA", "N/A", "NaN", "nan", "null", "NULL", "?"})
 """Words that stand for a missing value in a column of numbers. In a category they are values like any other."""
 
+FARTHEST: Final = 2.0**53
+"""Beyond it floats tell whole numbers apart no longer: what looks like a number there is a name."""
+
 TRUTHS: Final = {
     **dict.fromkeys(("true", "yes", "t", "y", "1"), True),
     **dict.fromkeys(("false", "no", "f", "n", "0"), False),
@@ -46,7 +49,9 @@ def read_table(path: str) -> pd.DataFrame:
         raise DataError(f"{path}: there is no such file") from error
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path}: the file is empty; the first line must name the columns") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+    except pd.errors.ParserWarning as error:
+        raise DataError(f"{path}: not a table: a row has more values than the first line has names") from error
+    except (pd.errors.ParserError, csv.Error) as error:
         raise DataError(f"{path}: not a table: {error}") from error
     except (OSError, EOFError, UnicodeDecodeError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
@@ -186,6 +191,8 @@ def _inferred(name: str, values: "pd.Series[Any]") -> Column:
     numbers, bad = _numbers(values, ())
     if not bad.any() and numbers.notna().any() and not pd.api.types.is_bool_dtype(values):
         whole = bool((numbers.dropna() % 1 == 0).all())
+        if whole and numbers.abs().max() > FARTHEST and values.is_unique and len(values) > 1:
+            return Column(name, ColumnType.CATEGORY, ColumnRole.KEY, nullable=bool(numbers.isna().any()))
         kind = ColumnType.INTEGER if whole else ColumnType.NUMBER
         return Column(name, kind, nullable=bool(numbers.isna().any()))
     texts = _texts(values, ())

@@ -1,8 +1,12 @@
 """A table against its schema: everything that is wrong, at once."""
 
+import pandas as pd
 import pytest
 
 from harness.data import dataset
+from harness.data.schema import Column, ColumnRole, ColumnType, Schema
+from harness.data.table import infer
+from harness.data.validate import Held, validate_frame
 from harness.domain.model import DataPlan
 from harness.errors import DataError
 
@@ -98,3 +102,13 @@ def test_the_schema_says_what_is_a_feature(load):
     assert data.features == ("age", "paid")
     with pytest.raises(DataError, match="no column is left to learn from"):
         load("left,k\nYes,a\nNo,b\n", schema=None).split(1)
+
+
+def test_keys_of_more_digits_than_a_float_has_are_told_apart():
+    ids = [str(2**60 + n) for n in range(40)]
+    frame = pd.DataFrame({"id": ids, "x": ["1", "2"] * 20})
+    columns = {"id": Column("id", ColumnType.INTEGER, ColumnRole.KEY), "x": Column("x", ColumnType.INTEGER)}
+    assert validate_frame(frame, Held(Schema(columns))).failures == ()
+    (again,) = validate_frame(frame.assign(id=[*ids[:-1], ids[3]]), Held(Schema(columns))).failures
+    assert (again.kind, again.rows) == ("key", (40,))
+    assert infer(frame).columns["id"].role is ColumnRole.KEY
