@@ -5,6 +5,7 @@ false-alarm rate; `DriftReport.score` is for people.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,7 @@ THRESHOLD: Final = 0.1
 LEAST_EFFECT: Final = 0.001
 """What a detected drift scores above the threshold by, however small its effect."""
 DIGITS: Final = 9
+OF_ROWS: Final = re.compile(r"\s*(share|missing)\s*\(")
 
 
 class Detector(StrEnum):
@@ -191,6 +193,11 @@ class RuleVerdict:
     bound: str
     """What the value is held to, in figures."""
     passed: bool
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether its figure is a share of the rows."""
+        return OF_ROWS.match(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True)

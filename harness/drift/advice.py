@@ -11,6 +11,7 @@ from harness.domain.drift import (
     Detector,
     ReconstructionDrift,
     Rules,
+    RuleVerdict,
     Summary,
     Tested,
 )
@@ -64,7 +65,7 @@ def _weighted(parts: Mapping[Detector, Tested], importance: Mapping[str, float])
     for detector, part in parts.items():
         match part:
             case Rules():
-                yield from ((2.5, _rule(rule.text, rule.value, rule.bound)) for rule in part.rules if not rule.passed)
+                yield from ((2.5, _rule(rule)) for rule in part.rules if not rule.passed)
             case Columns() if detector is Detector.STATISTICAL:
                 yield from ((3.0, _absent(name)) for name in part.absent)
                 yield from (each for column in part.columns if column.drifted for each in _column(column, importance))
@@ -198,9 +199,10 @@ def _absent(name: str) -> str:
     return f"{name} is not in the current data at all. Check the pipeline that writes it before anything is predicted."
 
 
-def _rule(text: str, value: float | None, bound: str) -> str:
-    told = "nothing to compute it of" if value is None else _number(value)
-    return f"The rule `{text}` is broken: {told}, held to {bound}. Check the source, or the rule."
+def _rule(rule: RuleVerdict) -> str:
+    write = _share if rule.of_rows else _number
+    told = "nothing to compute it of" if rule.value is None else write(rule.value)
+    return f"The rule `{rule.text}` is broken: {told}, held to {rule.bound}. Check the source, or the rule."
 
 
 def _answers(detector: Detector, column: ColumnDrift) -> str:
@@ -229,7 +231,7 @@ def _words(names: Sequence[str], *, quoted: bool = True) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value * 100:.3g} %"
+    return f"{value * 100:.3g}%"
 
 
 def _number(value: float) -> str:

@@ -150,17 +150,26 @@ def _judged(rule: DriftRule, reference: float | None, value: float | None) -> Ru
 
 
 def _compared(rule: DriftRule, reference: float, value: float | None) -> tuple[bool, str]:
+    write = _percent if rule.figure.measure in (Measure.SHARE, Measure.MISSING) else _number
     if rule.op == "within":
         off = abs(rule.number * reference)
         low, high = reference - off, reference + off
         room = SLACK * max(abs(low), abs(high))
-        return value is not None and low - room <= value <= high + room, f"{low:.6g} to {high:.6g}"
+        return value is not None and low - room <= value <= high + room, f"{write(low)} to {write(high)}"
     bound = rule.factor * reference + rule.number
     if value is None:
-        return False, f"{rule.op} {bound:.6g}"
+        return False, f"{rule.op} {write(bound)}"
     if math.isclose(value, bound, rel_tol=SLACK):
-        return rule.op in {"<=", ">=", "=="}, f"{rule.op} {bound:.6g}"
-    return bool(COMPARISONS[rule.op](value, bound)), f"{rule.op} {bound:.6g}"
+        return rule.op in {"<=", ">=", "=="}, f"{rule.op} {write(bound)}"
+    return bool(COMPARISONS[rule.op](value, bound)), f"{rule.op} {write(bound)}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g}%"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
 
 
 def of(rules: Sequence[DriftRule], reference: "pd.DataFrame", current: "pd.DataFrame") -> Rules:

@@ -7,7 +7,7 @@ from harness.domain.drift import plain
 from harness.domain.drift_event import ColumnChecked, DataDriftChecked
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
-from harness.report.drift_chapters import MISSING, TESTS, number, p_text
+from harness.report.drift_chapters import MISSING, TESTS, number, of_rule, p_text
 from harness.report.numbers import figure
 
 GATE: Final = "data drift"
@@ -23,7 +23,15 @@ def drift_chapter(event: DataDriftChecked | None) -> Chapter | None:
     lines = [Line(("✗", name, "is not there", NONE, NONE, "", ""), passed=False) for name in event.absent]
     lines += [
         Line(
-            ("✓" if rule.passed else "✗", rule.text, "rule", NONE, NONE, number(rule.reference), number(rule.value)),
+            (
+                "✓" if rule.passed else "✗",
+                rule.text,
+                "rule",
+                NONE,
+                NONE,
+                of_rule(rule, rule.reference),
+                of_rule(rule, rule.value),
+            ),
             rule.passed,
         )
         for rule in event.rules

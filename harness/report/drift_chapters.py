@@ -11,6 +11,7 @@ from harness.domain.drift import (
     DriftReport,
     ReconstructionDrift,
     Rules,
+    RuleVerdict,
     Tested,
 )
 from harness.report import text as words
@@ -122,10 +123,18 @@ def rules(report: DriftReport) -> Chapter:
     part = report.parts.get(Detector.DOMAIN_SPECIFIC)
     given = part.rules if isinstance(part, Rules) else ()
     lines = [
-        Line((_mark(not rule.passed), rule.text, number(rule.reference), number(rule.value), rule.bound), rule.passed)
+        Line(
+            (_mark(not rule.passed), rule.text, of_rule(rule, rule.reference), of_rule(rule, rule.value), rule.bound),
+            rule.passed,
+        )
         for rule in given
     ]
     return Chapter("Domain rules", ("", "rule", "reference", "current", "held to"), lines, frozenset({2, 3}))
+
+
+def of_rule(rule: RuleVerdict, value: float | None) -> str:
+    """A figure of a rule; shares of rows as percentages."""
+    return words.share(value) if rule.of_rows and value is not None else number(value)
 
 
 def columns(report: DriftReport, *, every: bool) -> Chapter:

@@ -45,7 +45,7 @@ def _cases(report: DriftReport) -> Iterator[Case]:
                     yield Case(f"{detector}: {column.name}", "failure" if column.drifted else "", message)
             case Rules():
                 for rule in part.rules:
-                    message = f"{chapters.number(rule.value)}, held to {rule.bound}"
+                    message = f"{chapters.of_rule(rule, rule.value)}, held to {rule.bound}"
                     yield Case(f"{detector}: {rule.text}", "" if rule.passed else "failure", message)
             case _:
                 message = f"p {chapters.p_text(part.p_value)}, held to {part.alpha:g}"
