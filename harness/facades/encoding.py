@@ -219,6 +219,7 @@ class _Normalizing:
     """(x - less) / by, column by column."""
 
     def __init__(self, method: str, columns: Sequence[str] | None, reference: "pd.DataFrame") -> None:
+        import numpy as np
         import pandas as pd
 
         if method not in METHODS:
@@ -229,7 +230,10 @@ class _Normalizing:
         for name in _known(reference, columns):
             if not _is_number(reference[name]):
                 raise InputError(f"{name} holds no numbers; encode it")
-            self._figures[name] = _figures(pd.Series(reference[name].astype("float64")), method)
+            values = pd.Series(reference[name].astype("float64"))
+            if np.isinf(values).any():
+                raise InputError(f"{name} holds infinite numbers, which have no size; say what they are first")
+            self._figures[name] = _figures(values, method)
 
     def __call__(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         _known(rows, list(self._figures))

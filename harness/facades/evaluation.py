@@ -155,7 +155,13 @@ def _requirement(name: str, bound: float | str) -> tuple[str, float]:
             raise InputError(
                 f"the requirement of {name} is {bound!r}: write a number, or an operator and a number: >= 0.8"
             )
-        return read[1], float(read[2])
+        try:
+            return read[1], float(read[2])
+        except ValueError:
+            raise InputError(f"the requirement of {name} is {bound!r}, and {read[2]} is no number") from None
+    given: Any = bound
+    if not isinstance(given, int | float | np.number) or not np.isfinite(given):
+        raise InputError(f"the requirement of {name} is {bound!r}: write a number, or an operator and a number: >= 0.8")
     return ("<=" if name in LOWER_IS_BETTER else ">="), float(bound)
 
 

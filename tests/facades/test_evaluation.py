@@ -136,6 +136,13 @@ def test_what_cannot_be_measured_says_why():
         evaluate(y=Y[301:400])
 
 
+@pytest.mark.parametrize("bound", [None, float("nan"), ">= x", ">= 1.2.3", "== 1", [0.5]])
+def test_a_requirement_that_is_no_bound_is_told(bound):
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    with pytest.raises(InputError, match="the requirement of accuracy is"):
+        ModelEvaluator().evaluate_model(model, [[0.0], [1.0]], [0, 1], {"accuracy": bound})
+
+
 def test_what_the_document_shows_runs():
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     examples = "\n".join(re.findall(r"```pycon\n(.*?)```", page[page.index("## Evaluation\n") :], re.DOTALL))

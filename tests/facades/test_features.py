@@ -74,6 +74,12 @@ def test_figures_are_scikit_learns_and_may_come_from_other_rows(method: str, sca
     assert list(own.index) == list(train.index)
 
 
+def test_infinite_numbers_have_no_size() -> None:
+    for method in ("min_max", "standard", "robust"):
+        with pytest.raises(InputError, match="a holds infinite numbers"):
+            FeatureEngineer().normalize_features(pd.DataFrame({"a": [1.0, np.inf]}), method=method)
+
+
 def test_any_column_is_from_exactly_0_to_exactly_1() -> None:
     draws = np.random.Generator(np.random.Philox(4))
     for _ in range(200):
