@@ -4,6 +4,7 @@ A *plan* says what a gate asks; a scenario's ``model.gates`` or Python writes it
 answer: one gate may ask several (a bound on demographic parity, another on equalised odds).
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -96,7 +97,7 @@ class Limit:
 
     def holds(self, value: float) -> bool:
         """Whether a figure keeps it; one that is no number does not."""
-        return _HOLDS[self.op](value, self.value)
+        return not math.isnan(value) and _HOLDS[self.op](value, self.value)
 
     def holds_over(self, interval: tuple[float, float]) -> bool:
         """Whether every figure of an interval keeps it.

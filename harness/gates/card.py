@@ -150,7 +150,7 @@ def blank(text: str) -> bool:
     (True, False, True)
     """
     prose = _prose(text)
-    return not prose or bool(_PLACEHOLDER.search(prose))
+    return not re.search(r"\w", prose) or bool(_PLACEHOLDER.search(prose))
 
 
 def _check(plan: ModelCard, lacks: list[str], card: Card | None = None) -> Check:

@@ -51,13 +51,18 @@ class PromotionRequirements:
         """The requirements of a configuration.
 
         Raises:
-            InputError: it has a key that there is not, or a bound that cannot be read.
+            InputError: it is no mapping, has a key that there is not, or bounds that are none.
         """
         if given is None or isinstance(given, PromotionRequirements):
             return given or cls()
+        if not isinstance(given, Mapping):
+            raise InputError(f"promotion requirements are a mapping, not a {type(given).__name__}")
         known = cls.__dataclass_fields__
         if unknown := [key for key in given if key not in known]:
             raise InputError(f"promotion requirements have no {unknown[0]!r}; there are {', '.join(known)}")
+        for key in ("performance", "bias"):
+            if not isinstance(given.get(key, {}), Mapping):
+                raise InputError(f"{key} is {given[key]!r}; it is bounds by metric, such as {{'accuracy': '>= 80%'}}")
         return cls(**dict(given))
 
 
@@ -183,6 +188,8 @@ def check_testing(evidence: Evidence, requirements: PromotionRequirements) -> Fo
     if value is None:
         return _failed(f"no coverage is logged with it; log the metric or tag {COVERAGE[0]}, or give reports")
     value = value / 100 if value > 1 else value
+    if not 0 <= value <= 1:
+        return _failed(f"the coverage that is logged with it, {value:.1%}, is no share of the code")
     return _found(limit.holds(value), f"tests ran {value:.1%} of the code (bound: {limit.text})")
 
 

@@ -75,6 +75,10 @@ def test_a_section_with_text_below_a_deeper_heading_is_there() -> None:
     assert lacks(COMPLETE.replace("Adult, 1994.\n", "")) == ""
 
 
+def test_signs_alone_say_nothing() -> None:
+    assert [text for text in (".", "***", "| |", "Zoë.", "日本") if not card.blank(text)] == ["Zoë.", "日本"]
+
+
 def test_words_that_only_look_like_placeholders_are_none() -> None:
     assert lacks(COMPLETE.replace("Thirty years old.", "Todo el mundo lo sabe; none of it is new.")) == ""
 

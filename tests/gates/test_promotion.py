@@ -115,3 +115,20 @@ def test_requirements_come_from_a_configuration() -> None:
         validate(GOOD, PromotionRequirements(performance={"accuracy": "high"}))
     with pytest.raises(InputError, match="no stage 'Canary'; there are Production, Staging, Archived"):
         promotion.known_stage("Canary")
+
+
+@pytest.mark.parametrize("value", [float("inf"), 5000.0, -0.5, float("nan")])
+def test_a_coverage_that_is_no_share_is_none(value: float) -> None:
+    evidence = promotion.Evidence("income", "1", metrics={"test_coverage": value})
+    assert not promotion.check_testing(evidence, promotion.PromotionRequirements(coverage="!= 3%"))["passed"]
+
+
+@pytest.mark.parametrize("given", [{"performance": 5}, {"bias": ["x"]}, ["performance"], {"speed": 1}])
+def test_requirements_of_another_kind_are_told(given: Any) -> None:
+    with pytest.raises(InputError):
+        promotion.PromotionRequirements.of(given)
+
+
+def test_what_is_no_number_keeps_no_bound() -> None:
+    for text in ("!= 3", ">= 3", "<= 3"):
+        assert not limit_of(text).holds(float("nan"))
