@@ -1,7 +1,8 @@
-"""Patterns that values must match: regular expressions that cannot take for ever.
+"""Patterns that values must match: regular expressions without the usual way to take for ever.
 
 Python's `re` tries every way to match. A repeat inside of a repeat (``(a+)+``) has a number of ways that doubles with
-each letter, so it is refused when it is read; and longer values than `LONGEST_VALUE` do not match, untried.
+each letter, so it is refused when it is read; and longer values than `LONGEST_VALUE` do not match, untried. A repeat of
+alternatives that begin alike (``(a|ab)*``) may have as many ways, and is not seen here.
 """
 
 import re

@@ -301,7 +301,7 @@ def split_target(data: Any, target: str) -> tuple[Any, Any]:
 
 
 def rows_of(data: Any, target: str, task: Task) -> "Rows":
-    """The same, typed as those of a scenario; of two labels the last, sorted, is the positive one.
+    """The same, typed as those of a scenario; of two labels the last, sorted (texts after numbers), is the positive one.
 
     Raises:
         InputError: the answers do not fit the task.
@@ -317,7 +317,7 @@ def rows_of(data: Any, target: str, task: Task) -> "Rows":
     known = pd.Series(np.asarray(answers), name=target).to_frame()
     positive = None
     if task is Task.CLASSIFICATION:
-        labels = sorted(known[target].dropna().unique())
+        labels = sorted(known[target].dropna().unique(), key=lambda label: (isinstance(label, str), label))
         positive = label_text(labels[-1]) if labels else ""
     values, classes = target_of(known, target, positive)
     return Rows(table, values, classes)

@@ -286,3 +286,11 @@ def test_a_model_is_kept_without_code_and_registered(store: Callable[[], str]) -
 def test_a_place_that_is_none_is_told() -> None:
     with pytest.raises(InputError, match="mlruns"):
         MLflowExperimentTracker("file:./mlruns", "churn")
+
+
+def test_labels_of_two_kinds_have_an_order_too() -> None:
+    rows = pd.DataFrame({"a": np.arange(40.0)})
+    found = HyperparameterTuner(trials=1, cv_folds=2).tune(
+        (rows, pd.Series([1, "b"] * 20, dtype=object)), "decision_tree", {"max_depth": [1]}
+    )
+    assert 0 <= found.best_value <= 1
