@@ -301,7 +301,7 @@ def split_target(data: Any, target: str) -> tuple[Any, Any]:
 
 
 def rows_of(data: Any, target: str, task: Task) -> "Rows":
-    """The same, typed as those of a scenario; of two labels the last, sorted (texts after numbers), is the positive one.
+    """The same, typed as those of a scenario; of two labels the last (texts follow numbers) is the positive one.
 
     Raises:
         InputError: the answers do not fit the task.
