@@ -6,7 +6,7 @@ Pairs of 200 and 100 rows of one distribution: four dependent columns of numbers
 three categories and one of three whole numbers (ties); at a false-alarm rate of 5 % over columns and classifier.
 """
 
-import sys
+import argparse
 from collections import Counter
 
 import numpy as np
@@ -30,6 +30,12 @@ def pair(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows.iloc[:200], rows.iloc[200:]
 
 
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def main(pairs: int) -> None:
     """Print how many alarmed, and how the classifier's p-values are spread."""
     alarms: Counter[str] = Counter()
@@ -49,4 +55,6 @@ def main(pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS)
+    told = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    told.add_argument("pairs", nargs="?", type=_count, default=PAIRS, help=f"tables compared (default: {PAIRS})")
+    main(told.parse_args().pairs)

@@ -57,8 +57,9 @@ def _connected(uri: str) -> Any:
     except BackendUriError as error:
         raise InputError(f"--tracker {uri}: {error}") from None
     if word != MLFLOW:
+        meant = f"; did you mean mlflow+{uri}?" if uri.startswith("sqlite:") else ""
         raise InputError(
-            f"--tracker {uri}: {word} keeps no training runs from one command to the next; "
+            f"--tracker {uri}: {word} keeps no training runs from one command to the next{meant}; "
             "name an MLflow: mlflow+sqlite:///PATH or mlflow+http://HOST[:PORT]"
         )
     return Connection(place)

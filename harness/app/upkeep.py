@@ -18,6 +18,8 @@ class Verified:
     problems: tuple[str, ...]
     signed_by: str = ""
     """The id of the key; empty where nobody signed it, or the registry has no signatures."""
+    recorded: bool = True
+    """Whether it was kept what had been registered; else all that is known is that the version loads."""
 
 
 async def traced(registry: Registry, wanted: Named) -> tuple[Version, Lineage]:
@@ -53,13 +55,14 @@ async def _verified(registry: Registry, version: Version) -> Verified:
     if isinstance(registry, Verifier):
         problems = await registry.verify(version.revision)
         return Verified(version, problems, await registry.signed_by(version.revision))
+    recorded = bool(version.revision.digest)
     try:
         await registry.load(version.revision)
     except (NotRegistered, Unreachable):
         raise
     except RegistryError as error:
-        return Verified(version, (str(error),))
-    return Verified(version, ())
+        return Verified(version, (str(error),), recorded=recorded)
+    return Verified(version, (), recorded=recorded)
 
 
 async def swept(registry: Registry, older_than_s: int, *, only_look: bool) -> Swept:

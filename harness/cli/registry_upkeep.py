@@ -82,10 +82,12 @@ def verify(model: str, uri: str | None, json_file: str | None) -> int:
 def _say(found: "list[Verified]", wrong: int) -> None:
     for each in found:
         signed = f"signed by {each.signed_by}" if each.signed_by else "not signed"
+        if not each.recorded and not each.problems:
+            signed = "it loads; what was registered is not recorded, so nothing could be held against it"
         click.echo(f"{each.version.revision}  {'WRONG' if each.problems else 'ok'}  {signed}")
         for problem in each.problems:
             click.echo(f"  {problem}")
-    click.echo(f"{len(found) - wrong} of {len(found)} versions are what was registered")
+    click.echo(f"{len(found) - wrong} of {len(found)} versions passed")
     if any(each.signed_by for each in found) and not _trusting():
         click.echo("signatures were not held against any key: name public keys in HARNESS_TRUSTED_KEYS", err=True)
 
@@ -103,6 +105,7 @@ def _told(found: "list[Verified]") -> list[dict[str, object]]:
             "passed": not each.problems,
             "problems": list(each.problems),
             "signed_by": each.signed_by or None,
+            "recorded": each.recorded,
         }
         for each in found
     ]

@@ -1,9 +1,13 @@
 """How often a stage is tried, and how long it may take."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from harness.domain.event import Event
 from harness.domain.units import SECOND
+
+MOST_RETRIES: Final = 100
+"""With pauses of up to 5 minutes that is most of a day; what fails longer does not pass by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,12 @@ _USERINFO: Final = re.compile(
 """User info stands after two slashes. A URI that was taken for a path has one left: there it is known by its colon,
 which ``models:/NAME@ALIAS`` has not (MLflow allows none in a name)."""
 _PARAMETER: Final = re.compile(
-    r"([?&][^=&\s\"']*(?:token|password|passwd|passphrase|secret|api_?key)[^=&\s\"']*=)[^&#\s\"'<>]+", re.IGNORECASE
+    r"([?&#](?:[^=&#\s\"']*(?:token|password|passwd|passphrase|secret|signature|api[_-]?key)[^=&#\s\"']*|(?:amp;)?sig)=)"
+    r"[^&#\s\"'<>]+",
+    re.IGNORECASE,
 )
+"""Parameters that open what a URI names: passwords and tokens, and the signatures of presigned ones (S3's
+``X-Amz-Signature``, Google's ``X-Goog-Signature``, Azure's ``sig``). OAuth hands tokens over behind ``#``."""
 
 
 def secret_name(name: str) -> bool:

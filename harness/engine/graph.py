@@ -6,6 +6,7 @@ Time is the event loop's, so a graph is rehearsed on virtual time as it runs on 
 import difflib
 import graphlib
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +17,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from harness.clock import is_virtual, now_ns, run_real, run_virtual
-from harness.domain.attempts import Attempts
+from harness.domain.attempts import MOST_RETRIES, Attempts
 from harness.domain.units import SECOND
 from harness.engine.attempts import tried
 from harness.engine.store import Damaged, Store, digest_of
@@ -69,6 +70,19 @@ class Node:
     retryable: tuple[type[Exception], ...] = (BackendError,)
     takes_s: float = 0.0
     """How long blocking work takes in virtual time."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no attempt can keep."""
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or not 0 <= self.retries <= MOST_RETRIES:
+            raise InputError(f"{self.name}: retries is {self.retries!r}: give a whole number from 0 to {MOST_RETRIES}")
+        for what in ("backoff_s", "takes_s"):
+            seconds = getattr(self, what)
+            if not 0 <= seconds < math.inf:
+                raise InputError(f"{self.name}: {what} is {seconds!r}: give seconds, 0 or more")
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise InputError(
+                f"{self.name}: timeout_s is {self.timeout_s!r}: give seconds above 0, or None for no limit"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Results that are kept by the digest of what they were made of, so that what is known is not done again."""
 
+import copy
 import hashlib
 import json
 import os
@@ -30,18 +31,30 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps results as they are, as long as the store lives."""
+    """Keeps copies of results, as long as the store lives.
+
+    As with files, neither who made a result nor who was given it changes what is kept.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
 
     def get(self, key: str) -> Any:
-        """The result; KeyError where there is none."""
-        return self._kept[key]
+        """A copy of the result; KeyError where there is none."""
+        return copy.deepcopy(self._kept[key])
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a result."""
-        self._kept[key] = value
+        """Keep a copy of a result.
+
+        Raises:
+            InputError: the result holds what cannot be copied, such as an open file or a lock.
+        """
+        try:
+            self._kept[key] = copy.deepcopy(value)
+        except Exception as error:  # whatever the result's own copying raises
+            raise InputError(
+                f"a {type(value).__name__} cannot be kept, for it cannot be copied ({error}): give the stage no key"
+            ) from error
 
 
 def _json(value: Any) -> bytes:

@@ -124,7 +124,7 @@ def test_a_promotion_in_a_run_stands_in_the_lineage_and_makes_a_first_scenario(c
 
 def test_verify_names_what_is_wrong_and_leaves_the_rest(call: Call, store: SqlRegistry, tmp_path: Path) -> None:
     called = call("registry", "verify", NAME)
-    assert (called.code, called.out.splitlines()[-1]) == (0, "2 of 2 versions are what was registered")
+    assert (called.code, called.out.splitlines()[-1]) == (0, "2 of 2 versions passed")
     manifest = json.loads(store.store.row(NAME, 2).manifest)
     [archive] = [each for each in manifest["files"] if each["path"] == "model.skops"]
     path = tmp_path / "registry.db.artifacts" / "sha256" / archive["sha256"][:2] / archive["sha256"]

@@ -324,6 +324,41 @@ def test_what_is_known_is_not_done_again(kind, tmp_path):
     assert first.value("data") == again.value("data") == [1, 2]
 
 
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_what_is_kept_is_a_copy(kind, tmp_path):
+    store, made = MemoryStore() if kind == "memory" else FolderStore(tmp_path / "kept"), {"f1": [0.5]}
+    store.put("k", made)
+    made["f1"].append(1.0)
+    store.get("k")["f1"].append(2.0)
+    assert store.get("k") == {"f1": [0.5]}
+
+
+def test_what_cannot_be_copied_is_not_kept():
+    store = MemoryStore()
+    with pytest.raises(InputError, match="a lock cannot be kept, for it cannot be copied"):
+        store.put("k", threading.Lock())
+    with pytest.raises(KeyError):
+        store.get("k")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"retries": -1}, "retries is -1: give a whole number from 0 to 100"),
+        ({"retries": 101}, "retries is 101"),
+        ({"retries": 1.5}, "retries is 1.5"),
+        ({"backoff_s": -1}, "backoff_s is -1: give seconds, 0 or more"),
+        ({"backoff_s": float("nan")}, "backoff_s is nan"),
+        ({"takes_s": -1}, "takes_s is -1"),
+        ({"timeout_s": -1}, "timeout_s is -1: give seconds above 0, or None"),
+        ({"timeout_s": 0}, "timeout_s is 0"),
+    ],
+)
+def test_a_number_that_no_attempt_can_keep_is_refused(given, told):
+    with pytest.raises(InputError, match=f"fetch: {told}"):
+        Node("fetch", sleeping(1), **given)
+
+
 def test_a_key_may_be_made_of_what_came_before():
     store, train = MemoryStore(), counted("model")
 
