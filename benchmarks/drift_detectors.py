@@ -31,8 +31,8 @@ def pair(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _count(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
 
 
