@@ -64,7 +64,7 @@ def _table(each: GateDetail, *, passed: bool) -> Chapter:
         if all(row[place] is None or isinstance(row[place], int | float) for row in each.rows)
     }
     lines = [Line(tuple(map(_cell, row))) for row in each.rows]
-    title = each.text.partition(":")[0]
+    title = each.text.partition(":")[0].replace("_", " ")
     return Chapter(f"{title[:1].upper()}{title[1:]}", each.columns, lines, frozenset(figures), each.note, detail=passed)
 
 
