@@ -1,6 +1,6 @@
 """Transformations as callers write them, fitted to one frame and applied to any: over the parts of feature sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -171,6 +171,9 @@ class _Applied:
         self._answers = None if answers is None else answers.to_numpy()
         numeric = answers is not None and answers.dtype.kind == "f" and answers.nunique() > 2
         self._transformer = transformer(self._features, self._rows, classifies=not numeric)
+        looked_at = {plan.name for plan in self._features.columns if not plan.drop}
+        looked_at |= {name for each in self._features.derived for name in (each.left, each.right)}
+        self._kinds = _kinds(self._rows, looked_at)
 
     def fit(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         made = self._transformer.fit_transform(self._rows, self._answers)
@@ -179,7 +182,10 @@ class _Applied:
     def __call__(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         from harness.data.unix_time import in_seconds
 
-        return self._placed(rows, self._transformer.transform(in_seconds(rows, self._features.dates)))
+        _known(rows, list(self._kinds))
+        read = in_seconds(rows, self._features.dates)
+        _check_kinds(read, self._kinds)
+        return self._placed(rows, self._transformer.transform(read))
 
     def _placed(self, rows: "pd.DataFrame", made: Any) -> "pd.DataFrame":
         import pandas as pd
@@ -204,6 +210,7 @@ class _Imputing:
         from harness.features.building import check
 
         check(features, rows)
+        self._kinds = _kinds(rows, {plan.name for plan in features.columns})
         self._imputers = {}
         for plan in features.columns:
             fill = {} if plan.fill is None else {"fill_value": plan.fill}
@@ -211,6 +218,8 @@ class _Imputing:
             self._imputers[plan.name] = imputer.fit(rows[[plan.name]])
 
     def __call__(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        _known(rows, list(self._kinds))
+        _check_kinds(rows, self._kinds)
         filled = {name: imputer.transform(rows[[name]])[:, 0] for name, imputer in self._imputers.items()}
         return rows.assign(**filled)
 
@@ -237,6 +246,7 @@ class _Normalizing:
 
     def __call__(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         _known(rows, list(self._figures))
+        _check_kinds(rows, dict.fromkeys(self._figures, True))
         return rows.assign(**{
             name: (rows[name].astype("float64") - less) / by for name, (less, by) in self._figures.items()
         })  # fmt: skip
@@ -264,6 +274,26 @@ def _is_number(values: Any) -> bool:
     import pandas as pd
 
     return bool(pd.api.types.is_numeric_dtype(values)) and not pd.api.types.is_bool_dtype(values)
+
+
+def _kinds(rows: "pd.DataFrame", names: Container[str]) -> dict[str, bool]:
+    """By column, whether it holds numbers, as `_check_kinds` asks of other rows."""
+    import pandas as pd
+
+    return {str(name): bool(pd.api.types.is_numeric_dtype(rows[name])) for name in rows.columns if name in names}
+
+
+def _check_kinds(rows: "pd.DataFrame", numeric: Mapping[str, bool]) -> None:
+    """See that what held numbers when it was fitted holds numbers here; texts that are numbers are taken for them."""
+    import pandas as pd
+
+    for name in (name for name, numbers in numeric.items() if numbers):
+        wrong = rows[name].notna() & pd.to_numeric(rows[name], errors="coerce").isna()
+        if wrong.any():
+            raise InputError(
+                f"{name} holds {rows[name][wrong].iloc[0]!r} in {int(wrong.sum())} of {len(rows)} rows, and it held "
+                "numbers where the transformation was fitted; make it missing (NaN), or mend it"
+            )
 
 
 def _known(rows: "pd.DataFrame", names: Sequence[str]) -> list[str]:

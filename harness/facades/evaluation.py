@@ -81,16 +81,18 @@ class ModelEvaluator:
                 the least value, or the greatest of rmse, mae and log_loss. None: all of the task.
 
         Raises:
-            InputError: a metric is none of the task, the model has no scores for it, or a requirement is none.
+            InputError: a metric is none of the task, the model has no scores for it, or a requirement is none; there
+                are no rows, a true answer is missing, or is a label that the model does not know.
         """
         from harness.training.algorithms import calm
 
-        truth = np.asarray(y_test).ravel()
+        truth = _told_answers(y_test)
         with calm():
             predicted = np.asarray(model.predict(X_test)).ravel()
             if len(predicted) != len(truth):
                 raise InputError(f"the model gave {len(predicted)} answers for {len(truth)} rows")
             task = _task(model, truth)
+            _check_numbers(task, truth, predicted)
             wanted = self._wanted(metrics, task, model)
             seen = _Seen(model, X_test, truth, predicted, self.positive)
             found = {name: seen.figure(name, task) for name in wanted}
@@ -142,6 +144,34 @@ def rows_and_target(test_data: Any, target: str) -> tuple[Any, Any]:
     raise InputError(f"test data are (X, y), a mapping with X and y, or a table with the column {target!r}")
 
 
+def _told_answers(given: Any) -> Any:
+    """True answers as an array, every one of them there."""
+    import pandas as pd
+
+    truth = np.asarray(given).ravel()
+    if not len(truth):
+        raise InputError("there are no rows to measure the model on: give test rows and their true answers")
+    missing = int(pd.isna(truth).sum())
+    if missing:
+        raise InputError(
+            f"{missing} of {len(truth)} true answers are missing (NaN or None): leave these rows out of the test data"
+        )
+    return truth
+
+
+def _check_numbers(task: Task, truth: Any, predicted: Any) -> None:
+    """Of a regression: numbers on both sides, and finite ones."""
+    if task is not Task.REGRESSION:
+        return
+    for what, values in (("true answers", truth), ("the model's answers", predicted)):
+        try:
+            wrong = int((~np.isfinite(values.astype(np.float64))).sum())
+        except (TypeError, ValueError) as error:
+            raise InputError(f"a regression is measured by numbers, and {what} hold others: {error}") from None
+        if wrong:
+            raise InputError(f"{wrong} of {len(values)} {what} are no finite numbers: leave these rows out")
+
+
 def _requirements(metrics: Metrics | None) -> dict[str, tuple[str, float]]:
     if not isinstance(metrics, Mapping):
         return {}
@@ -175,6 +205,12 @@ def _task(model: Any, truth: Any) -> Task:
     return Task.REGRESSION if type_of_target(truth) == "continuous" else Task.CLASSIFICATION
 
 
+def _listed(labels: Any) -> str:
+    """Five labels at most, in order."""
+    words = sorted(repr(each) for each in getattr(labels, "tolist", lambda: labels)())
+    return ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
+
+
 class _Seen:
     """What a model said, and what was true."""
 
@@ -182,6 +218,8 @@ class _Seen:
         self.model, self.rows, self.truth, self.predicted = model, rows, truth, predicted
         known = getattr(model, "classes_", None)
         self.classes = np.unique(np.concatenate([truth, predicted])) if known is None else np.asarray(known)
+        if positive is not None and positive not in self.classes.tolist():
+            raise InputError(f"positive is {positive!r}, and the labels are {_listed(self.classes)}: name one of them")
         self.positive = self.classes[-1] if positive is None else positive
 
     @property
@@ -198,6 +236,7 @@ class _Seen:
                 "r2": metrics.r2_score,
             }
             return float(plain[name](self.truth, self.predicted))
+        self._check_labels(name)
         if name == "accuracy":
             return float(metrics.accuracy_score(self.truth, self.predicted))
         if name == "auc":
@@ -207,6 +246,17 @@ class _Seen:
         score = getattr(metrics, f"{name}_score")
         how = {"average": "binary", "pos_label": self.positive} if self.binary else {"average": "macro"}
         return float(score(self.truth, self.predicted, zero_division=0, **how))
+
+    def _check_labels(self, name: str) -> None:
+        """A label that the model cannot give is a wrong answer to accuracy and macro averages; others have no place."""
+        labels = set(self.truth.tolist())
+        unseen = labels - set(self.classes.tolist())
+        counted = name == "accuracy" or not (self.binary or name in OF_SCORES)
+        if unseen and not (counted and unseen != labels):
+            raise InputError(
+                f"the true answers have {_listed(unseen)}, which the model does not know: it answers "
+                f"{_listed(self.classes)}; leave these rows out, write labels as in training, or train it with them"
+            )
 
     def _auc(self) -> float:
         from sklearn import metrics

@@ -136,6 +136,41 @@ def test_what_cannot_be_measured_says_why():
         evaluate(y=Y[301:400])
 
 
+def test_rows_without_answers_are_told():
+    with pytest.raises(InputError, match="there are no rows to measure the model on: give test rows"):
+        evaluate(x=X[:0], y=Y[:0])
+    for lacking in ([0.0, np.nan], [0, None], ["0", None]):
+        with pytest.raises(InputError, match=r"1 of 2 true answers are missing .*leave these rows out"):
+            evaluate(x=X[:2], y=lacking)
+    line = LinearRegression().fit(X[TRAIN], X["a"][TRAIN])
+    with pytest.raises(InputError, match="1 of 2 true answers are no finite numbers"):
+        evaluate(line, x=X[:2], y=[1.5, np.inf])
+    with pytest.raises(InputError, match="a regression is measured by numbers, and true answers hold others"):
+        evaluate(line, x=X[:2], y=["much", "little"])
+
+
+def test_a_label_that_the_model_does_not_know_is_told():
+    strange = Y[TEST].replace({1: 2})
+    for asked in (["f1"], ["auc"], ["log_loss"], None):
+        with pytest.raises(InputError, match="the true answers have 2, which the model does not know: it answers 0, 1"):
+            evaluate(y=strange, asked=asked)
+    assert evaluate(y=strange, asked=["accuracy"]).metrics["accuracy"] == np.mean(MODEL.predict(X[TEST]) == strange)
+    with pytest.raises(InputError, match=r"have '0', '1', which the model does not know: .*write labels as in training"):
+        evaluate(y=Y[TEST].astype(str), asked=["accuracy"])
+    with pytest.raises(InputError, match="positive is 'yes', and the labels are 0, 1"):
+        evaluate(positive="yes")
+
+
+def test_a_label_of_many_that_is_not_known_is_a_wrong_answer():
+    rows, kinds = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=500).fit(rows, kinds)
+    strange = np.where(np.arange(len(kinds)) < 10, 7, kinds)
+    found = evaluate(model, rows, strange, ["accuracy", "f1"]).metrics
+    assert found["f1"] == metrics.f1_score(strange, model.predict(rows), average="macro", zero_division=0)
+    with pytest.raises(InputError, match="the true answers have 7"):
+        evaluate(model, rows, strange, ["auc"])
+
+
 @pytest.mark.parametrize("bound", [None, float("nan"), ">= x", ">= 1.2.3", "== 1", [0.5]])
 def test_a_requirement_that_is_no_bound_is_told(bound):
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])

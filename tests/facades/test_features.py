@@ -170,3 +170,29 @@ def test_invalid_data_go_no_further(tmp_path: Path) -> None:
         DataPipeline(str(tmp_path / "store")).run_data_pipeline(config(wrong))
     assert any("c" in error for error in caught.value.errors)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "transformations",
+    [
+        [{"type": "normalize", "columns": ["a"]}],
+        [{"type": "impute", "columns": ["a"]}],
+        {"columns": {"a": {"scale": "standard"}}},
+        {"columns": {}, "derived": {"share": "a / b"}},
+    ],
+    ids=["normalize", "impute", "scale", "derived"],
+)
+def test_text_where_numbers_were_fitted_is_told(transformations: Any) -> None:
+    fitted = DataTransformer().fit(pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [1, 2, 3]}), transformations)
+    with pytest.raises(InputError, match=r"a holds 'x' in 1 of 2 rows, and it held numbers where .* was fitted"):
+        fitted.transform(pd.DataFrame({"a": ["x", "2"], "b": [1, 2]}))
+    with pytest.raises(InputError, match="there is no column 'a'"):
+        fitted.transform(pd.DataFrame({"b": [1, 2]}))
+    assert len(fitted.transform(pd.DataFrame({"a": [np.nan, 2.0], "b": [1, 2]}))) == 2
+
+
+def test_text_that_a_transformation_of_numbers_is_asked_of_is_told() -> None:
+    rows = pd.DataFrame({"a": ["x", "2", "4"]})
+    for asked in ([{"type": "normalize", "columns": ["a"]}], {"columns": {"a": {"scale": "standard"}}}):
+        with pytest.raises(InputError, match=r"(columns\.)?a:? (holds no numbers|scale asks for numbers)"):
+            DataTransformer().transform(rows, asked)
