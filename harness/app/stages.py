@@ -132,11 +132,32 @@ async def _evaluate(scenario: Scenario, folder: Path) -> dict[str, Any]:
     stable, candidate = (ArtifactPlan(str(files[role])) for role in ARMS)
     trained = replace(scenario, model=replace(scenario.model, stable=stable, candidate=candidate))
     told = _Told()
-    case = await Evaluate().run(await Train().run(await _read(trained, told), told), told)
+    kept = _trained_digests(folder)
+    read = await Train().run(await _read(trained, told), told)
+    for role in ARMS:
+        if read.models[role].artifact_digest != kept[role]:
+            raise InputError(
+                f"{files[role]}: not the model that `harness stage train` wrote: {folder / TRAINED} says "
+                f"{kept[role]}, and this is {read.models[role].artifact_digest}; train again into the same folder"
+            )
+    case = await Evaluate().run(read, told)
     said = {role.value: {name: float(value) for name, value in case.models[role].metrics.items()} for role in ARMS}
     _write(folder / METRICS, said)
     _plots(case, folder / PLOTS)
     return said
+
+
+def _trained_digests(folder: Path) -> dict[Role, str]:
+    """What train said that its models are: their digests, which say nothing of the files' dates."""
+    path = folder / TRAINED
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return {role: str(said[role.value]["artifact_digest"]) for role in ARMS}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"{path}: the digests of the models cannot be read ({type(error).__name__}: {error}); "
+            "run `harness stage train` into the same folder"
+        ) from error
 
 
 def _plots(case: "Case", folder: Path) -> None:

@@ -73,7 +73,8 @@ class Node:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no attempt can keep."""
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or not 0 <= self.retries <= MOST_RETRIES:
+        retries: Any = self.retries
+        if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MOST_RETRIES:
             raise InputError(f"{self.name}: retries is {self.retries!r}: give a whole number from 0 to {MOST_RETRIES}")
         for what in ("backoff_s", "takes_s"):
             seconds = getattr(self, what)

@@ -101,6 +101,26 @@ def test_stages_leave_files_that_the_next_can_use(call: Any, folder: Path) -> No
     assert right == pytest.approx(metrics["candidate"]["accuracy"])
 
 
+def test_another_model_than_train_wrote_is_not_evaluated(call: Any, folder: Path) -> None:
+    out = folder / "out"
+    assert call("stage", "train", folder / "s.yaml", "-o", out).code == 0
+    told = json.loads((out / "models.json").read_text())
+    assert call("stage", "train", folder / "s.yaml", "-o", folder / "other", "--seed", 7).code == 0
+    own = (out / "models" / "stable.skops").read_bytes()
+    (out / "models" / "stable.skops").write_bytes((folder / "other" / "models" / "stable.skops").read_bytes())
+    done = call("stage", "evaluate", folder / "s.yaml", "-o", out)
+    assert done.code == 2
+    assert "stable.skops: not the model that `harness stage train` wrote" in done.err
+    assert told["stable"]["artifact_digest"] in done.err
+    assert not (out / "metrics.json").exists()
+    (out / "models" / "stable.skops").write_bytes(own)
+    assert call("stage", "evaluate", folder / "s.yaml", "-o", out).code == 0
+    for damage in (None, "{}", "no JSON"):
+        (out / "models.json").unlink() if damage is None else (out / "models.json").write_text(damage)
+        done = call("stage", "evaluate", folder / "s.yaml", "-o", out)
+        assert (done.code, "models.json: the digests of the models cannot be read" in done.err) == (2, True)
+
+
 def test_the_served_model_takes_unix_time(call: Any, folder: Path) -> None:
     assert call("stage", "train", folder / "s.yaml", "-o", folder / "out").code == 0
     model = folder / "out" / "models" / "stable.skops"

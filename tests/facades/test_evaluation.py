@@ -155,7 +155,7 @@ def test_a_label_that_the_model_does_not_know_is_told():
         with pytest.raises(InputError, match="the true answers have 2, which the model does not know: it answers 0, 1"):
             evaluate(y=strange, asked=asked)
     assert evaluate(y=strange, asked=["accuracy"]).metrics["accuracy"] == np.mean(MODEL.predict(X[TEST]) == strange)
-    with pytest.raises(InputError, match=r"have '0', '1', which the model does not know: .*write labels as in training"):
+    with pytest.raises(InputError, match=r"have '0', '1', which the model does not know: .*labels as in training"):
         evaluate(y=Y[TEST].astype(str), asked=["accuracy"])
     with pytest.raises(InputError, match="positive is 'yes', and the labels are 0, 1"):
         evaluate(positive="yes")
