@@ -54,6 +54,7 @@ def compare(wanted: "Wanted", options: "DriftOptions") -> DriftReport:
     from harness.data.schema import read_schema
     from harness.data.source import file_source
     from harness.data.table import infer
+    from harness.drift.decide import least_level
     from harness.drift.detect import Whole, check_rules, detect
     from harness.drift.tally import judged
 
@@ -72,7 +73,8 @@ def compare(wanted: "Wanted", options: "DriftOptions") -> DriftReport:
     if wanted.model:
         *sample, options = answered(wanted.model, *sample, options)  # type: ignore[assignment]
     options = replace(options, ignore=(*options.ignore, *sorted(before.crowded | now.crowded)))
-    whole = Whole(before.figures(now), judged(options.rules, before.rules, now.rules), before.rows, now.rows)
+    level = least_level(options.alpha / 2, len(before.counts) + len(before.sketches))
+    whole = Whole(before.figures(now, level), judged(options.rules, before.rules, now.rules), before.rows, now.rows)
     names = Path(wanted.reference).name, Path(wanted.current).name
     return detect(*sample, options, notes=notes, names=names, whole=whole)
 
@@ -166,13 +168,13 @@ class _Side:
             frame, keys = frame.iloc[least].reset_index(drop=True), keys[least]
         self.sample, self.keys = frame, keys
 
-    def figures(self, now: "_Side") -> "dict[str, Figures]":
-        """Of each column that both have, this being the reference."""
+    def figures(self, now: "_Side", level: float) -> "dict[str, Figures]":
+        """Of each column that both have, this being the reference; p-values are held against levels down to this."""
         from harness.drift import sketch
         from harness.drift.figures import CategoryReference
 
         found: dict[str, Figures] = {
-            name: CategoryReference(counts, self.missing[name]).against(now.counts[name], now.missing[name])
+            name: CategoryReference(counts, self.missing[name]).against(now.counts[name], now.missing[name], level)
             for name, counts in self.counts.items()
             if name in now.counts
         }

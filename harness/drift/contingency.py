@@ -16,7 +16,9 @@ ENOUGH_EXPECTED: Final = 20.0
 With 5, samples of unlike size and many columns (so a level of 2e-4 for one), it alarms up to three times too often.
 """
 PERMUTATIONS: Final = 49_999
-"""At most; the least p-value is then 2e-5, which 500 corrected tests at a level of 1 % leave room for."""
+"""At most, where no smaller level asks for more; the least p-value is then 2e-5."""
+MOST_PERMUTATIONS: Final = 999_999
+"""At most, however small the level; the least p-value is then 1e-6, after a second or so for a dozen cells."""
 _UNLIKELY: Final = 0.05
 _SEEN: Final = 20
 _BATCH: Final = 5_000
@@ -75,23 +77,39 @@ def chi_square_of_exact_reference(reference: ArrayLike, current: ArrayLike) -> H
     return Homogeneity(CHI_SQUARE if dof else NONE, statistic, dof, float(chdtrc(dof, statistic)) if dof else 1.0)
 
 
-def homogeneity(reference: ArrayLike, current: ArrayLike) -> Homogeneity:
+def permutations_for(level: float | None) -> int:
+    """How many permutations a test at a level needs: ten tables as extreme should be seen where p is the level.
+
+    >>> permutations_for(None), permutations_for(0.01), permutations_for(1e-5), permutations_for(1e-9)
+    (49999, 49999, 999999, 999999)
+    """
+    if level is None:
+        return PERMUTATIONS
+    return int(min(max(np.ceil(10 / level) - 1, PERMUTATIONS), MOST_PERMUTATIONS))
+
+
+def homogeneity(reference: ArrayLike, current: ArrayLike, level: float | None = None) -> Homogeneity:
     """The test that decisions rest on: chi-square after `pooled`, exact where a cell has few rows.
 
     What is pooled follows from both samples joined, so it knows nothing of what is tested and the level holds. With
     fewer than 20 expected rows in a cell, two cells are tested by Fisher's exact test; of more cells an asymptotic
-    p-value of 0.05 or less is replaced by that of permutation (`permuted`). A column with more than half as many values
-    as rows is an identifier, of which there is nothing to be said: p is 1.
+    p-value of 0.05 or less is replaced by that of permutation (`permuted`). Where there are more than half as many
+    values as rows, most of them name rows: all rare ones are one cell then (`without_names`), and a column that has no
+    other cell is an identifier, of which there is nothing to be said: p is 1.
 
     Args:
         reference: counts of each category.
         current: likewise.
+        level: the smallest that the p-value is held against, such as alpha / tests; it decides how many permutations
+            there are at most (`permutations_for`). None: the usual number.
 
     Raises:
         ValueError: no rows on one side.
     """
     table = _table(reference, current)
-    if table.shape[1] < 2 or table.sum() < 2 * table.shape[1]:
+    if table.sum() < 2 * table.shape[1]:
+        table = without_names(table)
+    if table.shape[1] < 2:
         return Homogeneity(NONE, 0.0, 0, 1.0)
     table = pooled(table)
     few = table.sum(axis=0).min() * table.sum(axis=1).min() / table.sum() < ENOUGH_EXPECTED
@@ -102,7 +120,7 @@ def homogeneity(reference: ArrayLike, current: ArrayLike) -> Homogeneity:
         return Homogeneity(FISHER, float(found.statistic), 0, float(found.pvalue))
     told = chi_square(table[0], table[1])
     if few and told.p_value <= _UNLIKELY:
-        return Homogeneity(PERMUTED, told.statistic, told.dof, permuted(table, told.statistic))
+        return Homogeneity(PERMUTED, told.statistic, told.dof, permuted(table, told.statistic, permutations_for(level)))
     return told
 
 
@@ -132,6 +150,22 @@ def permuted(table: NDArray[np.int64], statistic: float, permutations: int = PER
             return _SEEN / (drawn + last + 1)
         seen, drawn = seen + int(extreme.sum()), drawn + size
     return (seen + 1) / (permutations + 1)
+
+
+def without_names(table: NDArray[np.int64], least_expected: float = LEAST_EXPECTED) -> NDArray[np.int64]:
+    """The table with all rare values in one cell, the first: those seen once, and all with too few expected rows.
+
+    Which they are is known from both samples joined. Values that name rows, or a few rows each, differ between any two
+    samples; that there are more of them than of a common word is a change that can be told.
+
+    >>> without_names(np.array([[40, 1, 1, 0, 0], [30, 0, 0, 1, 2]])).tolist()
+    [[2, 40], [3, 30]]
+    """
+    both = table.sum(axis=0)
+    rare = (both * (table.sum(axis=1).min() / table.sum()) < least_expected) | (both == 1)
+    if not rare.any():
+        return table
+    return np.concatenate([table[:, rare].sum(axis=1, keepdims=True), table[:, ~rare]], axis=1)
 
 
 def pooled(table: NDArray[np.int64], least_expected: float = LEAST_EXPECTED) -> NDArray[np.int64]:

@@ -89,9 +89,14 @@ def decide(
     shared = {name: current[name] for name in fitted.columns if name in current}
     if not shared:
         raise ValueError("the two sides have no column in common")
-    found = fitted.compare(shared, method=method, cvm=cvm)
+    found = fitted.compare(shared, method=method, cvm=cvm, level=least_level(alpha, len(shared)))
     left_out = tuple(name for name in (*fitted.columns, *current) if name not in shared)
     return decided(found, alpha, correction, left_out)
+
+
+def least_level(alpha: float, columns: int) -> float:
+    """The smallest level that a test of so many columns may be held against: each has two tests at most."""
+    return alpha / (2 * max(columns, 1))
 
 
 def decided(

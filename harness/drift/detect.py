@@ -20,7 +20,7 @@ from harness.domain.drift import (
     Tested,
 )
 from harness.drift import advice, classifier, portraits, reconstruction, rules, tables, tally
-from harness.drift.contingency import NONE
+from harness.drift.contingency import MOST_PERMUTATIONS, NONE, PERMUTED
 from harness.drift.correction import CORRECTIONS
 from harness.drift.decide import decide, decided
 from harness.drift.figures import Figures, NumericFigures
@@ -134,11 +134,22 @@ def detect(
         parts=parts,
         alpha=options.alpha,
         recommendations=advice.recommendations(parts, options.importance),
-        notes=(*notes, *seen.notes),
+        notes=(*notes, *seen.notes, *_capped(parts.values())),
         reference=names[0],
         current=names[1],
         every_s=options.every_s,
     )
+
+
+def _capped(parts: Iterable[Tested]) -> Iterable[str]:
+    """What could not be decided because no more permutations are drawn."""
+    least = 1 / (MOST_PERMUTATIONS + 1)
+    for each in (column for part in parts if isinstance(part, Columns) for column in part.columns):
+        if each.test == PERMUTED and not each.drifted and each.p_value <= least:
+            yield (
+                f"{each.name}: none of {MOST_PERMUTATIONS:,} permutations was as extreme, and more are not drawn; "
+                "for so many columns its p-value can be no smaller: compare fewer columns, or raise alpha"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,20 +161,21 @@ class CategoryReference:
         """Of any hashable values, None or NaN where missing."""
         return cls(*counted(values))
 
-    def compare(self, values: NDArray[Any]) -> CategoryFigures:
-        """The figures of these current values against the reference.
+    def compare(self, values: NDArray[Any], level: float | None = None) -> CategoryFigures:
+        """The figures of these current values against the reference; the level as `against` takes it.
 
         Raises:
             ValueError: no rows on one side.
         """
-        return self.against(*counted(values))
+        return self.against(*counted(values), level)
 
-    def against(self, counts: Counter[Any], lacking: int) -> CategoryFigures:
+    def against(self, counts: Counter[Any], lacking: int, level: float | None = None) -> CategoryFigures:
         """The same of values that were counted already, chunk by chunk, say.
 
         Args:
             counts: of each known value.
             lacking: rows without one.
+            level: that the p-value will be held against, as `harness.drift.contingency.homogeneity` takes it.
 
         Raises:
             ValueError: no rows on one side.
@@ -184,7 +185,7 @@ class CategoryReference:
         words, first, second = aligned(self.counts, counts)
         both = bool(self.counts and counts)
         plain = chi_square(first, second) if both else None
-        tested = homogeneity(first, second) if both else Homogeneity(NONE, 0.0, 0, 1.0)
+        tested = homogeneity(first, second, level) if both else Homogeneity(NONE, 0.0, 0, 1.0)
         cells = with_missing(first, second, self.missing, lacking)
         return CategoryFigures(
             rows=rows,

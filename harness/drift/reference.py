@@ -42,20 +42,23 @@ class Reference:
         """``numbers`` or ``categories``."""
         return NUMBERS if isinstance(self.columns[name], NumericReference) else CATEGORIES
 
-    def compare(self, columns: Columns, *, method: Method = "auto", cvm: bool = False) -> dict[str, Figures]:
+    def compare(
+        self, columns: Columns, *, method: Method = "auto", cvm: bool = False, level: float | None = None
+    ) -> dict[str, Figures]:
         """The figures of every column given against the reference's of that name, in the order given.
 
         Args:
             columns: of the same kinds as the reference's; any number of rows.
             method: of the p-value of Kolmogorov-Smirnov.
             cvm: Cramér-von Mises as well.
+            level: that p-values will be held against; of categories of few rows it decides how small theirs can be.
 
         Raises:
             ValueError: a column that the reference lacks or has of another kind, or no rows.
         """
-        return {name: self._one(name, np.asarray(values), method, cvm) for name, values in columns.items()}
+        return {name: self._one(name, np.asarray(values), method, cvm, level) for name, values in columns.items()}
 
-    def _one(self, name: str, values: NDArray[Any], method: Method, cvm: bool) -> Figures:
+    def _one(self, name: str, values: NDArray[Any], method: Method, cvm: bool, level: float | None) -> Figures:
         if name not in self.columns:
             raise ValueError(f"the reference has no column {name!r}; it has {', '.join(self.columns)}")
         fitted, kind = self.columns[name], kind_of(values)
@@ -63,7 +66,7 @@ class Reference:
             raise ValueError(f"{name} holds {self.kind(name)} in the reference and {kind} in the current rows")
         if isinstance(fitted, NumericReference):
             return fitted.compare(values, method=method, cvm=cvm)
-        return fitted.compare(values)
+        return fitted.compare(values, level)
 
 
 def _fitted(values: NDArray[Any]) -> NumericReference | CategoryReference:

@@ -58,6 +58,45 @@ def test_what_tells_nothing_is_no_test(table):
     assert (found.test, found.p_value) == ("none", 1.0)
 
 
+def words(generator, common, rows, start):
+    """Counts of a common word, and of words that occur once, from a place on."""
+    often = generator.binomial(rows, common)
+    return often, np.arange(start, start + rows - often)
+
+
+def with_names(generator, shares, rows=(400, 300)):
+    """Two samples of a common word and else only names of rows."""
+    (one, first), (other, second) = (words(generator, *each) for each in zip(shares, rows, (0, 1000), strict=True))
+    names = np.zeros((2, 2000), dtype=np.int64)
+    names[0, first] = names[1, second] = 1
+    return np.concatenate([[[one], [other]], names], axis=1)
+
+
+def test_a_common_word_among_names_is_tested():
+    table = with_names(seeds.stream(8, "names").generator(), (0.5, 0.3))
+    found = homogeneity(*table)
+    often = table[:, 0]
+    assert found.p_value == pytest.approx(chi_square(*np.stack([table[:, 1:].sum(axis=1), often], axis=1)).p_value)
+    assert found.p_value < 1e-4
+
+
+@pytest.mark.parametrize("level", [0.05, 0.01])
+def test_the_level_holds_for_a_common_word_among_names(level):
+    generator = seeds.stream(9, "names").generator()
+    tables = [with_names(generator, (0.4, 0.4)) for _ in range(1500)]
+    assert min((table > 0).any(axis=0).sum() / table.sum() for table in tables) > 0.5
+    rejected = np.mean([homogeneity(*table).p_value <= level for table in tables])
+    assert rejected <= level + 3 * np.sqrt(level * (1 - level) / len(tables))
+
+
+def test_names_of_a_few_rows_each_are_an_identifier_too():
+    """Sessions of one to three rows: each sample has its own, and nothing else."""
+    sizes = np.tile([1, 2, 2, 1, 3, 1, 1], 20)
+    first = np.concatenate([sizes, 0 * sizes])
+    found = homogeneity(first, first[::-1])
+    assert (found.test, found.p_value) == ("none", 1.0)
+
+
 def test_no_rows_are_told():
     with pytest.raises(ValueError, match="needs rows"):
         chi_square([0, 0], [1, 2])
@@ -118,3 +157,12 @@ def test_permutation_gives_the_chance_by_enumeration():
     assert permuted(table, statistic) == pytest.approx(chance, rel=0.5)
     assert permuted(table, statistic, 200) == permuted(table, statistic, 200)
     assert permuted(np.array([[100, 50, 0], [0, 0, 50]]), 190.0) == 1 / 50_000
+
+
+def test_a_smaller_level_draws_more_permutations_and_else_nothing_changes():
+    drifted = [900, 60, 40], [100, 0, 40]
+    assert homogeneity(*drifted).test == "chi_square_permuted"
+    assert homogeneity(*drifted, 0.01) == homogeneity(*drifted)
+    assert [homogeneity(*drifted, level).p_value for level in (None, 5e-5, 1e-8)] == [2e-5, 5e-6, 1e-6]
+    alike = [900, 60, 40], [90, 1, 9]
+    assert homogeneity(*alike, 1e-8) == homogeneity(*alike)

@@ -126,3 +126,14 @@ def test_the_change_of_the_electricity_market_is_found_in_its_week_and_not_befor
         17_472: {"vicdemand", "transfer"},  # 48 rows of it are after the change
         17_808: {"vicprice", "vicdemand", "transfer"},
     }
+
+
+def test_categories_of_few_rows_can_alarm_among_a_thousand_columns():
+    """A level of 0.01 / 1,001 is below the least p-value of 49,999 permutations."""
+    before = np.repeat(["a", "b", "c"], [900, 60, 40]).astype(object)
+    now = np.repeat(["a", "c"], [100, 40]).astype(object)
+    still = {f"still {place}": np.tile([0.0, 1.0], 10) for place in range(1000)}
+    found = decide({"kind": before, **still}, {"kind": now, **still})
+    assert found.tests == 1001
+    assert found.drifted == ("kind",)
+    assert found.columns[0].test == "chi_square_permuted"

@@ -280,3 +280,15 @@ def test_rules_alone_take_nothing_of_the_rate() -> None:
     assert budget(0.01, [Detector.DOMAIN_SPECIFIC, Detector.STATISTICAL])[Detector.STATISTICAL] == 0.01
     assert part.drifted
     assert part.effect == 1.0
+
+
+def test_a_p_value_that_more_permutations_might_lower_is_told():
+    before = pd.DataFrame({"kind": np.repeat(["a", "b", "c"], [900, 60, 40])})
+    now = pd.DataFrame({"kind": np.repeat(["a", "c"], [100, 40])})
+    asked = {"detectors": (Detector.STATISTICAL,)}
+    strict = detect(before, now, DriftOptions(alpha=1e-7, **asked))
+    assert not strict.drift_detected
+    assert strict.notes[0].startswith("kind: none of 999,999 permutations was as extreme")
+    usual = detect(before, now, DriftOptions(**asked))
+    assert usual.drift_detected
+    assert not usual.notes
