@@ -46,7 +46,7 @@ Examples:
 @click.option("--schema", metavar="FILE", help="Types, keys and target of the columns (default: inferred).")
 @click.option(
     "--rows-max",
-    type=click.IntRange(min=100),
+    type=click.IntRange(min=100, max=1_000_000),
     default=5000,
     show_default=True,
     metavar="N",

@@ -6,6 +6,9 @@ from typing import Final, Literal
 
 MIN_ROWS: Final = 30
 """A slice with fewer rows is counted, and not compared."""
+MOST_RESAMPLES: Final = 100_000
+"""Of a bootstrap, and times that anything is shuffled or asked: the ends of a normal 95 % interval then have a standard
+error of 0.2 % of its width; more cost time and memory and tell nothing."""
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------

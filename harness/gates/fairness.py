@@ -81,12 +81,15 @@ def judge(plan: Fairness, scene: Scene) -> tuple[Check, ...]:
 def _of_rates(plan: Fairness, scene: Scene, groups: Grouping) -> tuple[dict[str, Any], Details]:
     answers = scene.answers
     counted = cells(answers.target, answers.predicted, groups)
-    drawn = redrawn(counted, plan.resamples, _draws(plan, scene))
+    places = {word: _comparable(word, counted, groups) for word in plan.limits}
+    drawn: dict[str, list[FloatArray]] = {word: [] for word in plan.limits}
+    for some in redrawn(counted, plan.resamples, _draws(plan, scene)):
+        for word, figures in drawn.items():
+            figures.append(FIGURES[word][0](rates(some[:, places[word]])))
     found = {}
-    for word in plan.limits:
-        places = _comparable(word, counted, groups)
-        point = by_fairlearn(word, answers.target, answers.predicted, groups, places)
-        found[word] = (point, _ends(FIGURES[word][0](rates(drawn[:, places])), plan.level))
+    for word, figures in drawn.items():
+        point = by_fairlearn(word, answers.target, answers.predicted, groups, places[word])
+        found[word] = (point, _ends(np.concatenate(figures), plan.level))
     return found, _rate_table(counted, groups)
 
 

@@ -1,15 +1,19 @@
 """Rows by group: who is in which, and what a classifier did to each, as counts that a bootstrap can draw anew."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.domain.evaluation import MOST_RESAMPLES
 from harness.errors import InputError
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+CELLS = 4_000_000
+"""Counts of resamples held at a time: 32 MB."""
 MISSING = "(missing)"
 MOST = 200
 """Groups: a column with more values than this tells rows apart, not groups."""
@@ -73,15 +77,45 @@ def cells(target: IntArray, predicted: IntArray, groups: Grouping) -> IntArray:
     return flat.reshape(-1, 4).astype(np.int64)
 
 
-def redrawn(counted: IntArray, resamples: int, generator: np.random.Generator) -> IntArray:
+def redrawn(
+    counted: IntArray, resamples: int, generator: np.random.Generator, *, most: int = CELLS
+) -> Iterator[IntArray]:
     """A bootstrap within each group: rows drawn with replacement come to a multinomial draw of their four cells.
 
-    Returns:
-        Shape (resamples, groups, 4); each group keeps its size.
+    Each group's resamples follow on those of the group before, as if all were drawn at once. Where they are too many to
+    be held, a first pass finds where each group begins in the stream: the draws are the same however many are held.
+
+    Args:
+        counted: cells of each group, shape (groups, 4).
+        resamples: how many, 100,000 at most.
+        generator: what they are drawn from.
+        most: counts held at a time.
+
+    Yields:
+        Shape (some, groups, 4), ``resamples`` in all; each group keeps its size.
+
+    Raises:
+        InputError: there are too many resamples.
     """
-    sizes = counted.sum(axis=1)
-    drawn = [generator.multinomial(size, row / size, size=resamples) for size, row in zip(sizes, counted, strict=True)]
-    return np.stack(drawn, axis=1).astype(np.int64)
+    if resamples > MOST_RESAMPLES:
+        raise InputError(f"{resamples:,} resamples are too many: give {MOST_RESAMPLES:,} or fewer; 1,000 usually do")
+    some = max(1, most // max(1, counted.size))
+    counts = [min(some, resamples - start) for start in range(0, resamples, some)]
+    chances = [(int(row.sum()), row / row.sum()) for row in counted]
+    begins = []
+    for size, chance in chances if len(counts) > 1 else ():
+        begins.append(generator.bit_generator.state)
+        for count in counts:
+            generator.multinomial(size, chance, size=count)
+    for count in counts:
+        drawn = []
+        for place, (size, chance) in enumerate(chances):
+            if begins:
+                generator.bit_generator.state = begins[place]
+            drawn.append(generator.multinomial(size, chance, size=count))
+            if begins:
+                begins[place] = generator.bit_generator.state
+        yield np.stack(drawn, axis=1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from harness.analysis.vocabulary import suggestion
 from harness.domain.attempts import Attempts
 from harness.scenario.inputs import At, ContradictionError, Input, refuse
-from harness.scenario.quantities import Count, Duration, LongDuration, context_in
+from harness.scenario.quantities import Duration, LongDuration, Retries, context_in
 
 OWN: Final = ("validate", "train", "evaluate", "examine", "staging", "load")
 """Stages that may be tried again: what they do twice does no harm."""
@@ -20,7 +20,7 @@ class AttemptsInput(Input):
     timeout: LongDuration | None = Field(
         None, description="How long each attempt may take; then the run ends.", examples=["30m"]
     )
-    retries: Count = Field(0, description="Attempts after the first, where a backend has failed.", examples=[2])
+    retries: Retries = Field(0, description="Attempts after the first, where a backend has failed.", examples=[2])
     backoff: Duration = Field(
         "10s",
         validate_default=True,

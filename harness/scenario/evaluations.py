@@ -14,7 +14,7 @@ from harness.scenario.context import Context
 from harness.scenario.files import header
 from harness.scenario.gating import QualityMetric
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError, given
-from harness.scenario.quantities import Count, NoShare, PositiveCount
+from harness.scenario.quantities import NoShare, PositiveCount, Times
 from harness.scenario.words import Column, DataFile, Flag, one_word
 
 MOST_BINS = 20
@@ -138,7 +138,7 @@ class BehaviourInput(Input):
 class EvaluationInput(Input):
     """What the candidate is asked on the held-out rows, after its evaluation."""
 
-    intervals: Count = Field(
+    intervals: Times = Field(
         0, description="Resamples of the bootstrap: how sure each metric is; 0: none.", examples=[1000]
     )
     slices: list[AnySlice] = Field(
@@ -148,7 +148,7 @@ class EvaluationInput(Input):
     calibration: Flag = Field(
         default=False, description="Whether its probabilities mean what they say.", examples=[True]
     )
-    importance: Count = Field(0, description="How often each column is shuffled to see what it is worth.", examples=[5])
+    importance: Times = Field(0, description="How often each column is shuffled to see what it is worth.", examples=[5])
     metric: QualityMetric | None = Field(
         None, description="What slices are compared by and importance is a drop of; default: f1, or rmse."
     )

@@ -17,7 +17,15 @@ from harness.domain.quantity import NUMBER, SHARE_PATTERN
 from harness.scenario.context import Context
 from harness.scenario.files import resolved
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
-from harness.scenario.quantities import InnerShare, LongDuration, NoShare, PositiveCount, context_in, written
+from harness.scenario.quantities import (
+    InnerShare,
+    LongDuration,
+    NoShare,
+    PositiveCount,
+    PositiveTimes,
+    context_in,
+    written,
+)
 from harness.scenario.words import Column, Flag, Text, one_word, read_gate
 
 READERS: Final = ("bandit", "cobertura", "coverage", "json", "junit", "safety")
@@ -153,7 +161,7 @@ class FairnessInput(Input):
     )
     level: InnerShare = Field("5%", validate_default=True, description="What an interval misses.")
     min_rows: PositiveCount = Field(30, description="Smaller groups are told and left out.")
-    resamples: PositiveCount = Field(1000, description="Of the bootstrap.")
+    resamples: PositiveTimes = Field(1000, description="Of the bootstrap.")
 
     FIGURES: ClassVar = ("demographic_parity", "demographic_parity_ratio", "equalised_odds", "equal_opportunity")
     ERRORS: ClassVar = ("mean_error", "mean_absolute_error")
@@ -186,7 +194,7 @@ class NoRegressionInput(Input):
     undecided: Annotated[str, *one_word(tuple(Undecided))] = Field(
         "pass", description="What becomes of a candidate that the rows cannot judge."
     )
-    resamples: PositiveCount = Field(1000, description="Of the bootstrap.")
+    resamples: PositiveTimes = Field(1000, description="Of the bootstrap.")
 
     def contradictions(self, context: Context) -> Iterable[At]:
         """A margin of the metric's unit; a test at a level below one half."""
@@ -219,9 +227,9 @@ class LatencyInput(Input):
     p95: DurationLimit | None = Field(None, description="95 % stay below.")
     p99: DurationLimit | None = Field(None, description="99 % stay below.")
     batch: DurationLimit | None = Field(None, description="Of a batch: the median.", examples=["< 100ms"])
-    batch_rows: PositiveCount = Field(256, description="Rows of a batch.")
-    repeats: PositiveCount = Field(50, description="Rows that are asked one by one in each round.")
-    rounds: PositiveCount = Field(3, description="The quietest of them is judged.")
+    batch_rows: PositiveTimes = Field(256, description="Rows of a batch.")
+    repeats: PositiveTimes = Field(50, description="Rows that are asked one by one in each round.")
+    rounds: PositiveTimes = Field(3, description="The quietest of them is judged.")
 
     LIMITS: ClassVar = ("p50", "p90", "p95", "p99", "batch")
 

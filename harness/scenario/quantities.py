@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from harness.domain import quantity
+from harness.domain.attempts import MOST_RETRIES
+from harness.domain.evaluation import MOST_RESAMPLES
 from harness.domain.fault import LatencyAdd, LatencyFactor
 from harness.domain.quantity import (
     DEVIATION_PATTERN,
@@ -58,6 +60,10 @@ MOST_SEED: Final = 2**63 - 1
 Seed = Annotated[int, PlainValidator(_whole(0, MOST_SEED, "a seed")), _schema_whole(0, MOST_SEED)]
 Count = Annotated[int, PlainValidator(_whole(0, MOST, "this")), _schema_whole(0, MOST)]
 PositiveCount = Annotated[int, PlainValidator(_whole(1, MOST, "this")), _schema_whole(1, MOST)]
+Times = Annotated[int, PlainValidator(_whole(0, MOST_RESAMPLES, "this")), _schema_whole(0, MOST_RESAMPLES)]
+"""How often something is drawn or asked again; it may be none."""
+PositiveTimes = Annotated[int, PlainValidator(_whole(1, MOST_RESAMPLES, "this")), _schema_whole(1, MOST_RESAMPLES)]
+Retries = Annotated[int, PlainValidator(_whole(0, MOST_RETRIES, "this")), _schema_whole(0, MOST_RETRIES)]
 MOST_USERS: Final = 50_000_000
 Users = Annotated[int, PlainValidator(_whole(1, MOST_USERS, "this")), _schema_whole(1, MOST_USERS)]
 Servers = Annotated[int, PlainValidator(_whole(1, MOST_REPLICAS, "this")), _schema_whole(1, MOST_REPLICAS)]

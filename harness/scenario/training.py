@@ -24,7 +24,7 @@ from harness.scenario.features import Features
 from harness.scenario.files import resolved
 from harness.scenario.gating import QualityMetric
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError, given
-from harness.scenario.quantities import Count, LongDuration, PositiveCount, context_in
+from harness.scenario.quantities import Count, LongDuration, PositiveTimes, context_in
 from harness.scenario.words import Algorithm, Column, Flag, Name, Parameter, one_word
 from harness.training.space import grid, range_of
 
@@ -126,7 +126,7 @@ class TuneInput(FoldsInput):
         ],
     )
     metric: QualityMetric = Field(description="What is made best: its mean over the folds.", examples=["f1"])
-    trials: PositiveCount = Field(20, description="How many sets of parameters are tried at most.")
+    trials: PositiveTimes = Field(20, description="How many sets of parameters are tried at most.")
     sampler: SamplerWord = Field(
         Sampler.TPE.value, description="Who says what is tried next: tpe (optuna's), random, or the whole grid."
     )

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.domain.evaluation import MOST_RESAMPLES
 from harness.errors import InputError
 from harness.seeds import Stream, stream
 from harness.stats.intervals import check_alpha, wilson
@@ -88,10 +89,12 @@ def counts(rows: int, resamples: int, draws: Stream) -> Iterator[FloatArray]:
     """How often each row is in each resample, some resamples at a time: shape (some, rows), sums of ``rows``.
 
     Raises:
-        InputError: fewer than one resample.
+        InputError: fewer than one resample, or more than 100,000.
     """
     if resamples < 1:
         raise InputError(f"{resamples} resamples are none: give 1,000 or more for an interval")
+    if resamples > MOST_RESAMPLES:
+        raise InputError(f"{resamples:,} resamples are too many: give {MOST_RESAMPLES:,} or fewer; 1,000 usually do")
     if not rows:
         return
     generator, some = draws.generator(), max(1, CELLS // rows)

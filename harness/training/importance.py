@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness.domain.evaluation import ColumnImportance
+from harness.domain.evaluation import MOST_RESAMPLES, ColumnImportance
 from harness.domain.model import Source, TrainedModel
 from harness.errors import InputError
 from harness.protocols import Population
@@ -62,6 +62,8 @@ def importance(
     from sklearn.inspection import permutation_importance
 
     asked(model, "importance")
+    if not 1 <= repeats <= MOST_RESAMPLES:
+        raise InputError(f"importance shuffles each column {repeats:,} times: give 1 to {MOST_RESAMPLES:,}")
     metric = metric or default_metric(model.task)
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     place = np.unique(np.linspace(0, len(population.rows) - 1, min(most, len(population.rows))).astype(np.int64))

@@ -187,3 +187,9 @@ def test_wrong_input_is_2_and_says_what_to_change(
     called = call("drift", files[0], *words)
     assert called.code == 2
     assert said in called.err
+
+
+def test_more_rows_than_a_classifier_can_take_are_refused(call: Any, files: tuple[Path, Path, Path]) -> None:
+    done = call("drift", *files[:2], "--rows-max", "1000001")
+    assert done.code == 2
+    assert "'--rows-max': 1000001 is not in the range 100<=x<=1000000" in done.err

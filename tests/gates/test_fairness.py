@@ -17,6 +17,7 @@ from harness.gates import fairness
 from harness.gates.groups import cells, grouping, rates, redrawn
 from harness.gates.scene import Scene
 from harness.protocols import Population
+from harness.seeds import stream
 from tests.gates import adult
 
 SHARE = limit_of("<= 15%", Measure.SHARE)
@@ -95,11 +96,26 @@ def test_a_group_with_one_true_answer_alone_has_no_part_in_odds() -> None:
 
 def test_redrawn_rates_spread_as_a_binomial_share_does() -> None:
     counted = np.array([[500, 100, 50, 150], [60, 10, 5, 25]])
-    drawn = rates(redrawn(counted, 20_000, np.random.default_rng(1))).selection
+    drawn = rates(np.concatenate(list(redrawn(counted, 20_000, np.random.default_rng(1))))).selection
     for place, row in enumerate(counted):
         size, share = row.sum(), (row[1] + row[3]) / row.sum()
         assert drawn[:, place].mean() == pytest.approx(share, abs=0.002)
         assert drawn[:, place].std() == pytest.approx(np.sqrt(share * (1 - share) / size), rel=0.03)
+
+
+@pytest.mark.parametrize("most", [7, 8, 16, 100, 2**40])
+def test_what_is_redrawn_in_parts_is_what_is_drawn_at_once(most: int) -> None:
+    counted = np.array([[500, 100, 50, 150], [6, 1, 0, 2]])
+    generator = stream(3, "parts").generator()
+    whole = np.stack([generator.multinomial(row.sum(), row / row.sum(), size=33) for row in counted], axis=1)
+    parts = list(redrawn(counted, 33, stream(3, "parts").generator(), most=most))
+    assert max(part.size for part in parts) <= max(most, counted.size)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_more_resamples_than_tell_anything_are_refused() -> None:
+    with pytest.raises(InputError, match="100,001 resamples are too many: give 100,000 or fewer"):
+        next(redrawn(np.array([[5, 1, 5, 1]]), 100_001, np.random.default_rng(1)))
 
 
 def test_an_interval_holds_the_normal_ones_ends() -> None:

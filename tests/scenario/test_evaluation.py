@@ -58,6 +58,8 @@ def test_without_an_evaluation_there_is_none(valid, load):
     [
         ("{intervals: -1}", "model.evaluation.intervals is -1"),
         ("{slices: [agee]}", "the data set has no such column; nearest: age"),
+        ("{intervals: 100001}", "model.evaluation.intervals is 100001; this is a whole number from 0 to 100000"),
+        ("{importance: 1000000}", "importance is 1000000; this is a whole number from 0 to 100000"),
         ("{slices: [churn]}", "it is the target; slices are by features"),
         ("{slices: [{column: age, bins: 1}]}", "bins is 1; this is a whole number of bins, 2 to 20"),
         ("{slices: [{columns: [age, age]}]}", "are two different ones; for one, write column"),
@@ -118,6 +120,7 @@ def test_attempts_of_stages(valid, load):
         ("{trian: {retries: 1}}", "attempts.trian is no stage that may be tried again; nearest: train"),
         ("{register: {retries: 1}}", "those are: validate, train"),
         ("{train: {retries: -1}}", "attempts.train.retries is -1"),
+        ("{train: {retries: 101}}", "attempts.train.retries is 101; this is a whole number from 0 to 100"),
         ("{train: {timeout: 0s}}", "this duration is longer than 0s"),
         ("{train: {retry: 1}}", "retries"),
     ],

@@ -174,3 +174,18 @@ def test_words_plans_and_judges_are_the_same() -> None:
     assert set(WORDS) == set(READERS)
     assert {name: reader.bound for name, reader in READERS.items() if reader.bound} == BOUNDED
     assert {name for name, reader in READERS.items() if reader.measure == "share"} == set(SHARES)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "{no_regression: {metric: accuracy, resamples: 100001}}",
+        '{fairness: {column: plan, demographic_parity: "<= 10%", resamples: 100001}}',
+        '{latency: {p50: "< 20ms", repeats: 100001}}',
+        '{latency: {p50: "< 20ms", rounds: 100001}}',
+        '{latency: {batch: "< 20ms", batch_rows: 100001}}',
+    ],
+)
+def test_more_times_than_tell_anything_are_refused(valid: str, problems: Problems, gate: str) -> None:
+    (found,) = problems(gated(valid, gate))
+    assert " is 100001; this is a whole number from 1 to 100000" in str(found)

@@ -255,3 +255,11 @@ def test_mcnemar_of_no_disagreement_finds_nothing():
     assert mcnemar(0, 0).p_value == 1.0
     with pytest.raises(InputError, match="-1 and 2"):
         mcnemar(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("resamples", "told"), [(0, "0 resamples are none"), (100_001, "100,001 resamples are too many")]
+)
+def test_too_few_and_too_many_resamples_are_refused(resamples, told):
+    with pytest.raises(InputError, match=told):
+        next(counts(10, resamples, stream(0, "x")))
