@@ -16,7 +16,7 @@ from harness.data.rule import Check, Rule
 from harness.data.rulefile import read_rules
 from harness.data.schema import Column, ColumnRole, Schema, read_schema
 from harness.data.split import Rows, split, split_in_order, target_of
-from harness.data.table import infer, missing_counts, read_table, typed
+from harness.data.table import infer, infinities, missing_counts, read_table, typed
 from harness.data.unix_time import in_seconds
 from harness.data.validate import overlapping, quality_failures
 from harness.domain.model import DataPlan
@@ -128,7 +128,8 @@ def load(plan: DataPlan) -> Dataset:
     quality += [*quality_failures(chunk, schema, schema.quality, plan.target), *further]
     critical = [each for each in quality if each.severity is Severity.CRITICAL]
     failures = [each for each in failures if each.severity is Severity.CRITICAL] + critical
-    digest, notes, rules = table_digest(frame), _notes(plan, schema), (*schema.quality, *more)
+    notes = _notes(plan, schema) + (() if plan.schema else infinities(raw, schema))
+    digest, rules = table_digest(frame), (*schema.quality, *more)
     return Dataset(plan, frame, schema, digest, tuple(failures), notes, tuple(quality), rules, tuple(further))
 
 

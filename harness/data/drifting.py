@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.data.dataset import file_name
 from harness.data.schema import ColumnRole, Schema, read_schema
-from harness.data.table import infer, read_table, typed
+from harness.data.table import infer, infinities, read_table, typed
 from harness.domain.drift import (
     THRESHOLD,
     ClassifierDrift,
@@ -71,6 +71,7 @@ def pair(before: pd.DataFrame, now: pd.DataFrame, schema: Schema, *, inferred: b
     )
     target = next((name for name in schema.of(ColumnRole.TARGET) if name in before.columns), None)
     notes = [f"{name} names the rows (all its values differ): not compared" for name in names] if inferred else []
+    notes += infinities(before, schema) if inferred else ()
     tables = []
     for word, raw in (("reference", before), ("current", now)):
         frame, unread = typed(raw, schema)

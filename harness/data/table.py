@@ -29,6 +29,8 @@ TRUTHS: Final = {
 }
 """Words of a column of truth values, in small letters."""
 
+_FIRST: Final = 100
+
 Unread = Mapping[str, NDArray[np.bool_]]
 """Which rows of a column of numbers, dates or truth values hold something else."""
 
@@ -199,6 +201,35 @@ def _inferred(name: str, values: "pd.Series[Any]") -> Column:
     key = len(texts) > 1 and texts.is_unique and not bool(texts.isna().any())
     role = ColumnRole.KEY if key else ColumnRole.FEATURE
     return Column(name, ColumnType.CATEGORY, role, nullable=bool(texts.isna().any()))
+
+
+def infinities(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """Of a table whose schema was inferred: columns that are text for nothing but their infinite numbers, in words.
+
+    An infinite number has no place in a range, a mean or a model, so it makes a column text as any other word does;
+    but whoever wrote it meant a number, and should know.
+    """
+    found = []
+    for name in (name for name, column in schema.columns.items() if column.type is ColumnType.CATEGORY):
+        # The first rows tell most columns of texts.
+        if name in frame.columns and _infinite(frame[name].head(_FIRST)) is not None:
+            infinite = _infinite(frame[name])
+            if infinite is not None and 0 < len(infinite) < len(frame):
+                found.append(
+                    f"{name} is read as text for its infinite numbers ({len(infinite):,}, such as "
+                    f"{str(infinite.iloc[0])!r}); leave them empty, or name its type in a schema"
+                )
+    return tuple(found)
+
+
+def _infinite(values: "pd.Series[Any]") -> "pd.Series[Any] | None":
+    """The infinite values of a column that else holds numbers; None where it holds other words."""
+    if pd.api.types.is_bool_dtype(values):
+        return None
+    _, bad = _numbers(values, ())
+    odd = values[bad]
+    read = pd.to_numeric(pd.Series([label_text(each) for each in odd.unique()], dtype=object), errors="coerce")
+    return None if not np.isinf(read.astype("float64")).all() else odd
 
 
 def _numbers(values: "pd.Series[Any]", missing: tuple[str, ...]) -> tuple["pd.Series[float]", NDArray[np.bool_]]:

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from harness.data import dataset
+from harness.data.drifting import pair
 from harness.data.schema import Column, ColumnRole, ColumnType, Schema
 from harness.data.table import infer
 from harness.data.validate import Held, validate_frame
@@ -89,6 +90,24 @@ def test_the_target_must_be_there_and_be_the_schemas(load):
         load(target="Left")
     with pytest.raises(DataError, match=r"the target is left, but model\.data\.target is plan"):
         load(target="plan")
+
+
+def test_a_column_that_infinite_numbers_make_text_is_told_where_there_is_no_schema(load):
+    rows = ROWS.replace("c,40,3,", "c,40,-inf,")
+    assert load(rows, None).notes[1:] == (
+        "paid is read as text for its infinite numbers (1, such as '-inf'); leave them empty, or name its type in a "
+        "schema",
+    )
+    assert told(load(rows)) == ["paid: no number ('-inf') in 1 row (3)"]
+    assert load(rows).notes == ()
+
+
+def test_a_comparison_tells_of_infinite_numbers_too():
+    before, now = pd.DataFrame({"paid": ["1", "2", "inf"]}), pd.DataFrame({"paid": ["1", "2", "3"]})
+    assert any("paid is read as text" in note for note in pair(before, now, infer(before), inferred=True).notes)
+    assert pair(now, before, infer(now), inferred=True).notes == (
+        "paid: 1 values of the current data are no numbers ('inf'): counted as missing",
+    )
 
 
 def test_without_a_schema_keys_are_left_out_and_told(load):

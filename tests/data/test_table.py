@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.data.digest import table_digest
 from harness.data.schema import ColumnRole, ColumnType
 from harness.data.source import file_source
-from harness.data.table import infer, missing_counts, read_table, typed
+from harness.data.table import infer, infinities, missing_counts, read_table, typed
 from harness.data.validate import Held, validate_frame
 from harness.domain.quality import Failure
 from harness.errors import DataError
@@ -176,3 +176,25 @@ def test_a_pipe_is_refused_before_it_is_emptied(tmp_path):
     path = str(tmp_path / "rows.csv")
     os.mkfifo(path)
     both(path, "this is a pipe, and a table is read more than once; save it as a file first")
+
+
+@pytest.mark.parametrize("word", ["inf", "-inf", "Infinity", "+INF"])
+def test_numbers_with_infinite_ones_among_them_are_text_and_that_is_told(word):
+    frame = pd.DataFrame(
+        {"paid": ["1.5", "", word, "2", "NA"], "kind": ["a", "inf", "b", "a", "a"], "x": list("12345")}
+    )
+    schema = infer(frame)
+    assert schema.columns["paid"].type is ColumnType.CATEGORY
+    assert infinities(frame, schema) == (
+        f"paid is read as text for its infinite numbers (1, such as {word!r}); leave them empty, or name its type in a "
+        "schema",
+    )
+
+
+def test_infinite_floats_are_told_also_far_down():
+    values = np.arange(500.0)
+    values[[300, 400]] = np.inf, -np.inf
+    frame = pd.DataFrame({"paid": values, "flag": values > 3, "word": ["inf"] * 499 + ["x"]})
+    (told,) = infinities(frame, infer(frame))
+    assert told.startswith("paid is read as text for its infinite numbers (2, such as 'inf')")
+    assert infinities(frame.head(200), infer(frame.head(200))) == ()
