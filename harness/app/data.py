@@ -69,7 +69,7 @@ def inferred(file: str, target: str | None) -> First:
     from harness.data.first import schema_text
     from harness.data.source import FrameSource, file_source
     from harness.data.suggest import suggested
-    from harness.data.table import read_table
+    from harness.data.table import infinities, read_table
     from harness.data.validate import Held, validate
 
     frames: list[pd.DataFrame] = []
@@ -92,4 +92,5 @@ def inferred(file: str, target: str | None) -> First:
         f"made of {'its' if whole else 'the first'} {len(table):,} rows.\n"
         "Ranges have room; correct what you know better. docs/data.md explains the keys."
     )
+    about = "\n".join((about, *infinities(table, schema)))
     return First(schema_text(schema, about), len(schema.columns), len(table), tuple(map(str, found.failures)))

@@ -132,6 +132,10 @@ def test_a_first_schema_is_one_that_its_file_passes(harness) -> None:
     assert "next: harness data validate" in done.output
     assert harness("validate", TELCO, "--schema", "first.yaml", "-q").return_value == 0
     assert harness("infer", TELCO).output.startswith("# What telco_churn.csv.gz may hold")
+    Path("endless.csv").write_text("a,b\n1,x\n-inf,y\n2.5,x\n3,y\n")
+    assert (
+        "\n# a is read as text for its infinite numbers (1, such as '-inf')" in harness("infer", "endless.csv").output
+    )
 
 
 def test_help_comes_with_examples_and_without_libraries() -> None:
