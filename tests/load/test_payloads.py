@@ -332,7 +332,7 @@ def test_golden_predictions_of_another_number_are_refused(tmp_path: Path) -> Non
         ("latin.jsonl", b'{"a": "\xe4"}\n', r"latin\.jsonl:1: the byte b'\\xe4' is no UTF-8"),
         ("half.jsonl", b'{"a": "\\ud800"}\n', r"half\.jsonl:1: .*surrogates not allowed"),
         ("deep.jsonl", b'{"a": ' + b"[" * 100_000 + b"\n", r"deep\.jsonl:1: the JSON nests too deep"),
-        ("cut.csv.gz", gzip.compress(b"a\n" + b"1\n" * 9999)[:-9], r"cut\.csv\.gz: the gzip file is damaged"),
+        ("cut.csv.gz", gzip.compress(b"a\n" + b"1\n" * 9999, mtime=0)[:-9], r"cut\.csv\.gz: the gzip file is damaged"),
         ("bad.parquet", b"PAR1 and no more", r"bad\.parquet: not a Parquet file that can be read"),
     ],
 )
