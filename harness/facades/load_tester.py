@@ -89,8 +89,8 @@ class ModelServingLoadTester:
         users = min(self._users or USERS, max(count, 1))
         plan = self._plan(test_payloads, ClosedLoop(users, requests=count), self._duration_s)
         record, seen = await self._run(plan)
-        analysis = self.analyze_load_test_results([_result(each) for each in seen if each.fault not in UNSENT])
-        return analysis | _more(plan, record, count - len(seen) + record.total.counts.not_sent) | {
+        results = [_result(each) for each in seen if each.fault not in UNSENT]
+        return self.analyze_load_test_results(results) | _more(plan, record, count - len(results)) | {
             "concurrent_users": users
         }  # fmt: skip
 

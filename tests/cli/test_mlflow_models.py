@@ -136,7 +136,7 @@ def test_memory_can_never_know_an_alias(call: Call, write: Callable[..., Path]) 
     called = call("check", write("registered: stable"))
     assert called.code == 2
     assert "models are looked up before the run registers any" in called.err
-    assert "--registry mlflow+sqlite:///PATH" in called.err
+    assert "--registry sqlite:///PATH" in called.err
 
 
 def test_a_plan_needs_no_mlflow(call: Call, write: Callable[..., Path]) -> None:
@@ -144,7 +144,7 @@ def test_a_plan_needs_no_mlflow(call: Call, write: Callable[..., Path]) -> None:
     assert call("plan", path).code == 0
     called = call("run", path)
     assert called.code == 2
-    assert "--registry mlflow+sqlite:///PATH" in called.err
+    assert "--registry sqlite:///PATH" in called.err
 
 
 # --- run --------------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_first_scenario_of_a_model_in_mlflow_passes_the_check_and_runs_untouch
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--model", "models:/churn@champion"), "say --registry mlflow+sqlite:///PATH"),
+        (("--model", "models:/churn@champion"), "say --registry sqlite:///PATH, mlflow+sqlite:///PATH"),
         (
             ("--model", "models:/churn", "--registry", "STORE"),
             "models:/NAME/VERSION or runs:/RUN_ID/PATH",

@@ -173,10 +173,13 @@ async def test_a_connection_that_was_closed_while_a_request_was_on_its_way_costs
 class DropsLate(faulty.Server):
     """Answers every second request of a connection; the others it works on for a while, and then drops them."""
 
+    dropped = 0
+
     async def reply(self, connection, request):
         if connection.number % 2:
             await super().reply(connection, request)
         else:
+            self.dropped += 1
             await asyncio.sleep(0.1)
             connection.close()
 
@@ -184,11 +187,14 @@ class DropsLate(faulty.Server):
 @pytest.mark.parametrize("client", [FAST, SLOW])
 async def test_what_a_server_drops_after_it_worked_on_it_is_a_failure(client):
     """It is no idle connection that was closed: the close comes long after a round trip."""
-    async with DropsLate() as port:
+    server = DropsLate()
+    async with server as port:
         record = await load(plan_of(port, pace=open_loop(5.0), duration_s=2.0, transport=transport(client)))
     conserved(record)
     counts = record.total.counts
-    assert counts.errors == {"closed": 5}
+    # Five, as long as requests come one by one; on a machine that is held up two may have a connection each.
+    assert counts.errors == {"closed": server.dropped}
+    assert server.dropped >= 1
     assert record.connections["stale"] == 0
 
 
