@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from harness.serving.accepting import stop_accepting
+
 BODY = b'{"prediction": 1, "confidence": 0.9, "model": "m", "version": "1"}'
 TICK_S = 0.001
 
@@ -150,6 +152,7 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         assert self.listening is not None
+        await stop_accepting(self.listening.sockets)
         self.listening.close()
         self.closing = True
         await settle()

@@ -25,6 +25,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from harness.clock import now_ns, utc_now
 from harness.domain.units import SECOND
 from harness.errors import InputError
+from harness.serving.accepting import stop_accepting
 from harness.serving.bodies import dumps
 from harness.serving.logs import LineLog
 
@@ -159,6 +160,7 @@ async def _serve(server: Running, listening: socket.socket, going: Going, say: C
         server.drain()
         with anyio.move_on_after(going.linger_ns / SECOND):
             await hurry.wait()
+        await stop_accepting([listening])
         await site.stop()
         deadline_ns = now_ns() + max(0, going.drain_ns - round(WRITE_S * SECOND))
         while server.in_flight and now_ns() < deadline_ns:  # noqa: ASYNC110 - a count, and twenty looks a second

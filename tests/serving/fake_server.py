@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from harness.serving.accepting import stop_accepting
 from harness.serving.fake import FakeSettings, application, read
-from tests.raw_server import settle
+from harness.serving.process import Place, bound
 
 
 @asynccontextmanager
@@ -19,12 +20,13 @@ async def running(settings: FakeSettings | None = None, service_log: Path | None
     """The stand-in with these settings; its port."""
     runner = web.AppRunner(application(settings, service_log=service_log), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    listening = bound(Place())
+    site = web.SockSite(runner, listening)
     try:
         await site.start()
         yield runner.addresses[0][1]
+        await stop_accepting([listening])
         await site.stop()
-        await settle()
     finally:
         await runner.cleanup()
 

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
+from harness.serving.accepting import stop_accepting
 from harness.serving.fake.app import application
 from harness.serving.fake.settings import read
-
-TURNS: Final = 5
-"""Of the loop, in which it finishes with connections that it is just accepting: only then can they be closed."""
+from harness.serving.process import Place, bound
 
 
 @contextmanager
@@ -54,7 +53,8 @@ async def _run(app: web.Application, started: "Future[tuple[asyncio.AbstractEven
     stop = asyncio.Event()
     try:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        made = bound(Place())
+        site = web.SockSite(runner, made)
         await site.start()
     except Exception as error:  # noqa: BLE001 - it is raised where the block is opened
         await runner.cleanup()
@@ -64,7 +64,6 @@ async def _run(app: web.Application, started: "Future[tuple[asyncio.AbstractEven
     try:
         await stop.wait()
     finally:
+        await stop_accepting([made])
         await site.stop()
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
         await runner.cleanup()
