@@ -46,18 +46,16 @@ async def hook(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hook]:
     """A server on loopback, on the test's own loop."""
     from aiohttp import web
 
+    from tests.sites import site
+
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     made = Hook()
     application = web.Application()
     application.router.add_post(f"/{SECRET}", made.answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{SECRET}"
-    try:
-        yield made
-    finally:
-        made.released.set()
-        await runner.cleanup()
+    async with site(application) as url:
+        made.url = f"{url}/{SECRET}"
+        try:
+            yield made
+        finally:
+            made.released.set()

@@ -21,6 +21,7 @@ from harness.load.describe import describe
 from harness.load.speech import predict_url, prediction
 from tests import requires
 from tests.serving.trained import pipeline, running, serving
+from tests.sites import site
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,14 +32,8 @@ async def server(answers: dict[str, Any]) -> AsyncIterator[str]:
     app = web.Application()
     for path, answer in answers.items():
         app.router.add_get(path, answer if callable(answer) else _says(answer))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with site(app) as url:
+        yield url
 
 
 def _says(answer: Any) -> Handler:

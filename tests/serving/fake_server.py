@@ -8,27 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
-from harness.serving.accepting import stop_accepting
 from harness.serving.fake import FakeSettings, application, read
-from harness.serving.process import Place, bound
+from tests.sites import site
 
 
 @asynccontextmanager
 async def running(settings: FakeSettings | None = None, service_log: Path | None = None) -> AsyncIterator[int]:
     """The stand-in with these settings; its port."""
-    runner = web.AppRunner(application(settings, service_log=service_log), access_log=None)
-    await runner.setup()
-    listening = bound(Place())
-    site = web.SockSite(runner, listening)
-    try:
-        await site.start()
-        yield runner.addresses[0][1]
-        await stop_accepting([listening])
-        await site.stop()
-    finally:
-        await runner.cleanup()
+    async with site(application(settings, service_log=service_log), 60) as url:
+        yield int(url.rpartition(":")[2])
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-from aiohttp import web
 
 from harness.data.split import Rows, target_of
 from harness.data.table import infer, read_table, typed
@@ -21,6 +20,7 @@ from harness.training.algorithms import effective
 from harness.training.brought import brought
 from harness.training.fit import fit, unfitted
 from harness.training.vocabulary import ALGORITHMS
+from tests.sites import site
 
 DATA = Path(__file__).parents[2] / "scenarios" / "data" / "telco_churn.csv.gz"
 CLASSIFIERS = [word for word, known in ALGORITHMS.items() if known.task is Task.CLASSIFICATION]
@@ -95,16 +95,12 @@ async def running(
     server = ModelServer(one, settings)
     if change is not None:
         change(server)
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        limit = aiohttp.ClientTimeout(total=20)
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with aiohttp.ClientSession(url, timeout=limit, connector=aiohttp.TCPConnector(limit=0)) as session:
-            yield server, session
-    finally:
-        await runner.cleanup()
+    limit = aiohttp.ClientTimeout(total=20)
+    async with (
+        site(server.application(), 1) as url,
+        aiohttp.ClientSession(url, timeout=limit, connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        yield server, session
 
 
 async def post(session: aiohttp.ClientSession, path: str, body: Any, **headers: str) -> tuple[int, Any]:
