@@ -4,7 +4,9 @@ OpenAPI 3.0 and 3.1. What is made is the same for the same document, and is held
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -261,6 +263,14 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+@contextmanager
+def _quiet_patterns() -> Iterator[None]:
+    """Patterns of a description are JavaScript's: what Python may come to read otherwise is not its author's fault."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def _text(schema: Mapping[str, Any], place: str) -> str:
     least, most = schema.get("minLength", 0), schema.get("maxLength", MOST)
     if not isinstance(least, int) or not isinstance(most, int) or not 0 <= least <= min(most, MOST):
@@ -271,7 +281,8 @@ def _text(schema: Mapping[str, Any], place: str) -> str:
     if pattern is None:
         return fitted[0]
     try:
-        return next(each for each in fitted if re.search(str(pattern), each))
+        with _quiet_patterns():
+            return next(each for each in fitted if re.search(str(pattern), each))
     except (StopIteration, re.error):
         raise Unmade(f"{place} asks for a text that matches {pattern}, and has no example of one") from None
 
@@ -331,7 +342,8 @@ def _check(document: Document, schema: Any, made: Any) -> None:
     kind = jsonschema.Draft4Validator if old else None
     whole = {**_mapping(schema), "components": document.get("components", {})}
     try:
-        error = next(iter(validator(whole, kind).iter_errors(made)), None)
+        with _quiet_patterns():
+            error = next(iter(validator(whole, kind).iter_errors(made)), None)
     except (InputError, RecursionError) as wrong:
         raise Unmade(f"its schema cannot be used: {wrong}") from None
     if error is not None:
