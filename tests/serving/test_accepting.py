@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import pytest
-
 from harness.serving.accepting import stop_accepting
 from harness.serving.process import Place, bound
 
@@ -67,9 +65,7 @@ def test_all_who_were_let_in_are_known_and_none_is_left_open() -> None:
     assert _left_open(_close_after) == (3, 0)
 
 
-def test_the_standard_library_forgets_them() -> None:
-    """Why it is there; once this fails, `stop_accepting` has nothing more to do."""
+def test_without_it_they_are_forgotten_or_made_but_never_both() -> None:
+    """Why it is there: CPython 3.11 forgets all three, with their sockets open. One that makes them leaves none open."""
     known, warned = _left_open(_close_at_once)
-    if known == 3:
-        pytest.skip("this Python makes what it accepted")
-    assert (known, warned > 0) == (0, True)
+    assert (known, warned > 0) in {(0, True), (3, False)}
