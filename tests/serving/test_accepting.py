@@ -66,6 +66,6 @@ def test_all_who_were_let_in_are_known_and_none_is_left_open() -> None:
 
 
 def test_without_it_they_are_forgotten_or_made_but_never_both() -> None:
-    """Why it is there: CPython 3.11 forgets all three, with their sockets open. One that makes them leaves none open."""
+    """Why it is there: CPython 3.11 forgets all three, with their sockets open; one that makes them leaves none."""
     known, warned = _left_open(_close_at_once)
     assert (known, warned > 0) in {(0, True), (3, False)}
