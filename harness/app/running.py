@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from harness import clock
-from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
+from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of, state_of
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import channels, secrets
@@ -203,6 +203,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
         HarnessError: the run could not even begin.
     """
     from harness.engine.run import Header
+    from harness.realtime import Place, Placed
 
     run_id = run_id_of(scenario)
     # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
@@ -210,6 +211,8 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     scenario = planned(scenario, made_of.machine)
     folder = folder_for(options.reports / scenario.name, run_id)
     made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
+    if isinstance(made_of.platform, Placed):
+        made_of.platform.place(Place(folder.resolve(), state_of(options.reports), folder.name))
     log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL, secrets=secrets(scenario.notify))
     for watcher in options.watchers:
         log.watch(watcher)

@@ -40,6 +40,7 @@ from harness.engine.stages import gate, register
 from harness.errors import ClockError, HarnessError, InputError, Rejected
 from harness.log import EventLog
 from harness.protocols import Case, Stage
+from harness.realtime import Placed
 from harness.seeds import stream
 
 
@@ -324,6 +325,7 @@ class Lifecycle:
         executor = self.executor
         adopt = executor.home is Role.CANDIDATE
         async with self._stage("deploy"):
+            self._inform(case)
             replaced = executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
             await answered("the platform", replaced, math.inf)
             self.case, self.number = case, self.number + 1
@@ -380,12 +382,19 @@ class Lifecycle:
         executor = self.executor
         executor.live = True  # even a start that fails halfway must be settled
         executor.live_ns = now_ns()
+        self._inform(self.case)
         await answered("the platform", executor.parts.platform.start(self.case.models, self.case.population), math.inf)
         executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
         executor.routing = Routing(executor.weights)
         executor.replicas = {Role.STABLE: executor.scenario.service[Role.STABLE].replicas, Role.CANDIDATE: 0}
         executor.tell(TrafficStarted, executor.weights)
         await executor.readiness()
+
+    def _inform(self, case: Case) -> None:
+        """Tell a platform that asks for it what its models are called."""
+        platform = self.executor.parts.platform
+        if isinstance(platform, Placed):
+            platform.inform(case.revisions)
 
     @asynccontextmanager
     async def _stage(self, name: str) -> AsyncIterator[None]:
