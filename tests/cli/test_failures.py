@@ -140,7 +140,8 @@ def test_a_terminal_of_few_letters_is_no_obstacle(encoding: str, tmp_path: Path)
     path = tmp_path / "odd.yaml"
     text = REJECTED.read_text().replace("data/", f"{SCENARIOS}/data/")
     path.write_text(re.sub(r"(?m)^description: .*", "description: gäte ✓ [bold]", text), encoding="utf-8")
-    for command in ("plan", "run -q", "run --no-live", "check", "--help #"):
+    every = ("plan", "run -q", "run --no-live", "check", "--help #")
+    for command in every if encoding == "ascii" else every[2:3]:  # the fewest letters for all of them
         line = f"{HARNESS} {command} {path}"
         done = shell(line.partition("#")[0], tmp_path, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
         assert done.returncode in {0, 2}, done.stderr

@@ -30,9 +30,9 @@ from harness.domain.event import (
 from harness.domain.model import Role
 from harness.domain.rollout import Outcome
 from harness.domain.units import WHOLE
-from tests import requires
+from tests import requires, shipped
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+SCENARIOS = shipped.VIRTUAL
 ON_STABLE = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
 
 
@@ -90,7 +90,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:sqlalchemy")
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 @example(share=0.75)
 def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: float, surroundings: Surroundings) -> None:

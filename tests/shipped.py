@@ -1,0 +1,11 @@
+"""The scenarios that are shipped, by the time they run on."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+SCENARIOS: Final = Path(__file__).parents[1] / "scenarios"
+ALL: Final = sorted(SCENARIOS.glob("*.yaml"))
+REAL: Final = [path for path in ALL if re.search(r"(?m)^clock: real\b", path.read_text(encoding="utf-8"))]
+"""Those that drive real processes; rehearsed with ``--clock virtual``."""
+VIRTUAL: Final = [path for path in ALL if path not in REAL]
