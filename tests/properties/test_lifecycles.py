@@ -44,7 +44,7 @@ def tally(story: Story) -> None:
 
 
 @given(plans())
-@examples(0.7, 400)
+@examples(0.7, 250)
 def test_every_invariant_holds_whatever_happens(plan: Plan) -> None:
     story = play(plan)
     for holds in INVARIANTS:
