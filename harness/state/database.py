@@ -34,7 +34,21 @@ ORDERS: Final = (
     """,
     "CREATE INDEX orders_open ON orders (run) WHERE taken_at IS NULL",
 )
-VERSIONS: Sequence[Sequence[str]] = (ORDERS,)
+LEASES: Final = (
+    """
+    CREATE TABLE leases (
+        rollout TEXT PRIMARY KEY,
+        token INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        began TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        host TEXT NOT NULL,
+        until_ns INTEGER NOT NULL
+    )
+    """,
+)
+VERSIONS: Sequence[Sequence[str]] = (ORDERS, LEASES)
 """What makes each version out of the one before it; a file's version is how many of these it has seen."""
 
 
