@@ -92,6 +92,8 @@ class Executor:
     herald: Herald | None = None
     """Tells people, beside everything else."""
     intents: int = 0
+    begun: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Intents of a run that was cut off: begun, and not known to be done. Who intends the same has the same number."""
     last: int = -1
     """Sequence number of the newest event."""
 
@@ -116,9 +118,20 @@ class Executor:
 
     def intend(self, action: str, detail: str) -> int:
         """Log what is about to be done; answers with the intent's number."""
-        self.intents += 1
-        self.tell(Intended, self.intents, action, detail)
-        return self.intents
+        number = self.begun.pop((action, detail), 0)
+        if not number:
+            number = self.intents = self.intents + 1
+        self.tell(Intended, number, action, detail)
+        return number
+
+    def mine(self) -> None:
+        """To be called before an effect that has no intent.
+
+        Raises:
+            LeaseLost: another harness drives the rollout now.
+        """
+        with self.log.ours():
+            pass
 
     def intent_id(self, intent: int) -> str:
         """The id that the effect carries."""

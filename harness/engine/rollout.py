@@ -1,7 +1,9 @@
 """Drives a rollout: feeds its machine with what is seen, and does what it asks for, until it ends."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -10,6 +12,7 @@ from harness.clock import Phase, instant, now_ns, sleep_until
 from harness.domain.analysis import AnalysisPolicy, Verdict
 from harness.domain.event import AnalysisStarted, AnalysisStopped, Awaited, Commanded, Noticed, StepEntered, StepHeld
 from harness.domain.model import Role
+from harness.domain.resume_event import Checkpointed
 from harness.domain.rollout import (
     Action,
     AnalysisPhase,
@@ -37,6 +40,7 @@ from harness.engine.executor import Executor
 from harness.engine.experiment import experiment
 from harness.engine.looks import analyse, observe
 from harness.protocols import Case, Readiness
+from harness.strategies import Restorable, codec
 from harness.strategies.state import Transition
 
 
@@ -64,6 +68,19 @@ def _superseding(before: tuple[Action, ...], then: tuple[Action, ...]) -> tuple[
     return (*before, *then)
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a rollout goes on that was cut off."""
+
+    state: Any
+    """Of the machine, as it restored it."""
+    step: int
+    """The last one that was told."""
+    weight: int
+    orders: tuple[Command, ...] = ()
+    """What people have said since."""
+
+
 class Rollout:
     """One rollout under way.
 
@@ -71,17 +88,26 @@ class Rollout:
         executor: of the run.
         case: the models, for what is asked of their held-out figures.
         successor: when a newer candidate comes (in the run's time), and how it is called; None: none does.
+        checkpoint: where it goes on; None: it begins.
     """
 
-    def __init__(self, executor: Executor, case: Case, successor: tuple[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        case: Case,
+        successor: tuple[int, str] | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         self.executor = executor
         self.case = case
         self.successor = successor
         self.machine = executor.parts.machine
         self.inbox: list[Seen] = []
         self.bell = anyio.Event()
-        self.weight = 0
-        self.step = -1
+        self.checkpoint = checkpoint
+        self.weight, self.step = (checkpoint.weight, checkpoint.step) if checkpoint else (0, -1)
+        self.kept: object = None
+        """What was last kept of where the machine stands."""
         self.looking: anyio.CancelScope | None = None
         self.apart: anyio.CancelScope | None = None
         """The step's own analysis, or A/B test."""
@@ -102,7 +128,8 @@ class Rollout:
 
     async def _steps(self) -> End:
         self.executor.told = dict(self.executor.ready)
-        transition = self.machine.start(self._elapsed())
+        transition = self._begun()
+        self._keep(transition)
         end = await self._follow(transition.actions)
         while end is None:
             await self._something_seen(transition.wake_at_ns)
@@ -113,10 +140,32 @@ class Rollout:
                 actions = _superseding(actions, transition.actions)
                 if isinstance(seen, Ready) and isinstance(then, Ready):
                     continue  # what is wanted rests on where all arms stand
+                self._keep(transition)
                 end, actions = await self._follow(actions), ()
                 if end:
                     break
         return end
+
+    def _begun(self) -> Transition:
+        """The first actions; of a rollout that was cut off, what follows from being taken up again."""
+        if self.checkpoint is None or not isinstance(self.machine, Restorable):
+            return self.machine.start(self._elapsed())
+        ready = [Ready(role, state.ready, state.wanted) for role, state in self.executor.ready.items()]
+        self.see(*ready, *self.checkpoint.orders)
+        taken_up = self.machine.taken_up(self.checkpoint.state, ready, self._elapsed())
+        told = self.checkpoint.step
+        actions = tuple(each for each in taken_up.actions if not isinstance(each, EnterStep) or each.index != told)
+        return Transition(taken_up.state, actions, taken_up.wake_at_ns)
+
+    def _keep(self, transition: Transition) -> None:
+        """Log where the machine stands, before anything is done about it: on real time, and where that has changed."""
+        if not self.executor.log.durable or not isinstance(self.machine, Restorable):
+            return
+        end = next((action for action in transition.actions if isinstance(action, End)), None)
+        kept = (None, codec.plain(end)) if end else (self.machine.dump(transition.state), None)
+        if kept != self.kept:
+            self.kept = kept
+            self.executor.tell(Checkpointed, *kept)
 
     def _shown(self, transition: Transition, seen: Seen | None) -> Transition:
         assert seen is not None

@@ -35,9 +35,9 @@ from harness.engine.attempts import tried
 from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
-from harness.engine.rollout import Rollout
+from harness.engine.rollout import Checkpoint, Rollout
 from harness.engine.stages import gate, register
-from harness.errors import ClockError, HarnessError, InputError, Rejected
+from harness.errors import ClockError, HarnessError, InputError, LeaseLost, Rejected
 from harness.log import EventLog
 from harness.protocols import Case, Stage
 from harness.realtime import Placed
@@ -52,6 +52,7 @@ class Header:
     path: str = ""
     program: str = ""
     started: str = ""
+    folder: str = ""
 
 
 async def run(
@@ -77,9 +78,13 @@ async def run(
     if is_virtual() and waits:
         raise ClockError("this scenario's backends wait for the outside world; run it with `--clock real`")
     executor = Executor(scenario, parts, log, origin_ns=now_ns())
-    lifecycle = Lifecycle(executor)
     executor.tell(_started, scenario, parts, header)
-    herald = executor.herald = _herald(executor, header)
+    return await led(Lifecycle(executor), header, stopped_by)
+
+
+async def led(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[], str]) -> Outcome:
+    """A lifecycle from where it stands to its end, while people are told."""
+    herald = lifecycle.executor.herald = _herald(lifecycle.executor, header)
     outcome, error = Outcome.ERROR, None
     try:
         async with anyio.create_task_group() as tasks:
@@ -105,6 +110,8 @@ async def _through(lifecycle: "Lifecycle", stopped_by: Callable[[], str]) -> Out
         raise
     except Exception as defect:
         cause = _first(defect)
+        if isinstance(cause, LeaseLost):  # another harness has the rollout: to settle it is its affair
+            raise cause from None
         if isinstance(cause, InputError):
             await lifecycle.conclude(_ending(cause))
             raise cause from None
@@ -127,6 +134,8 @@ class Lifecycle:
         self.successors = list(executor.scenario.successors)
         self.settled: End | None = None
         """What the last rollout has come to, if that is settled already."""
+        self.decided: End | None = None
+        """What is in the log already as a decision, of a run that was cut off before it was settled."""
         self.retrained: list[int] = []
         """The loop's times of retrainings."""
 
@@ -134,7 +143,10 @@ class Lifecycle:
         """Every stage up to the last rollout's end."""
         if late := await self._in_time(self._prepare):
             return late
-        end = await self._rollout()
+        return await self._onward(await self._rollout())
+
+    async def _onward(self, end: End) -> End:
+        """What comes after a rollout, and after that, until nothing does."""
         while following := await self._following(end):
             end = following
         return self.settled or end
@@ -150,15 +162,22 @@ class Lifecycle:
 
     async def _rollout(self) -> End:
         """One candidate's rollout; one that is not promoted is settled when the run concludes, or goes on."""
-        executor = self.executor
         self.settled = None
-        newer = self.successors[0] if self.successors else None
         async with self._stage("rollout"):
-            end = await Rollout(executor, self.case, (newer.at_ns, newer.name) if newer else None).drive()
+            end = await self._driven()
+        return await self._verified(end)
+
+    async def _driven(self, checkpoint: Checkpoint | None = None) -> End:
+        newer = self.successors[0] if self.successors else None
+        successor = (newer.at_ns, newer.name) if newer else None
+        return await Rollout(self.executor, self.case, successor, checkpoint).drive()
+
+    async def _verified(self, end: End) -> End:
+        """What it comes to: a candidate that is to be promoted must serve, with all traffic."""
         if end.outcome is not Outcome.PROMOTED:
             return end
         async with self._stage("verify"):  # the last in which a cancellation still goes back to stable
-            verified = await settle.verify(executor, Role.CANDIDATE)
+            verified = await settle.verify(self.executor, Role.CANDIDATE)
         await instant(Phase.DECIDE)  # a signal that has come by now still counts
         if verified:
             return end
@@ -191,7 +210,7 @@ class Lifecycle:
     async def _settle_now(self, end: End) -> End:
         """Decide and settle a rollout that is not the last thing to happen."""
         with anyio.CancelScope(shield=True):
-            self.executor.tell(Decided, end.outcome, end.reason, end.because)
+            self._decide(end)
             settled = self.settled = await self._settled(end)
             await lineage.record(self.executor, self.case, self.number, settled)
         return settled
@@ -353,10 +372,13 @@ class Lifecycle:
             async with self._stage("gate"):
                 gate(executor, self.case)
         async with self._stage("register"):
-            self.case = await register(executor, self.case)
+            self.case = await self._registered(self.case)
         self.case = await self._staged(self.case)
         async with self._stage("deploy"):
             await self._deploy()
+
+    async def _registered(self, case: Case) -> Case:
+        return await register(self.executor, case)
 
     async def _staged(self, case: Case) -> Case:
         """A registered candidate that has stood what it must before any of it reaches production."""
@@ -421,7 +443,7 @@ class Lifecycle:
             if end is self.settled and end.outcome is Outcome.PROMOTED:  # what was kept up for a while is so no more
                 await settle.retire(executor, executor.home)
             if end is not self.settled:
-                executor.tell(Decided, end.outcome, end.reason, end.because)
+                self._decide(end)
                 if executor.live:
                     end = await self._settled(end)
                 await lineage.record(executor, self.case, self.number, end)
@@ -431,6 +453,10 @@ class Lifecycle:
                 await executor.herald.finish()
             executor.tell(RunEnded, end.outcome, end.reason, executor.weights, (wall_ns() - self.first) / SECOND)
         return end.outcome
+
+    def _decide(self, end: End) -> None:
+        if end is not self.decided:
+            self.executor.tell(Decided, end.outcome, end.reason, end.because)
 
     async def _settled(self, end: End) -> End:
         executor = self.executor
@@ -446,6 +472,8 @@ class Lifecycle:
                 else:
                     async with self._stage("rollback"):
                         settled = await settle.restore(executor, end, stable, executor.home)
+            except LeaseLost:
+                raise
             except Exception as error:  # noqa: BLE001 - the log must have its end, and a person must hear of it
                 settled = self._escalate(end, str(error) or repr(error))
         if settled is None:
@@ -511,6 +539,8 @@ def _started(at_ns: int, scenario: Scenario, parts: Parts, header: Header) -> Ru
         path=header.path,
         program=header.program,
         started=header.started,
+        run_id=parts.run_id,
+        folder=header.folder,
     )
 
 
