@@ -170,7 +170,7 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
     arms = {**executor.replicas, other: executor.scenario.service[other].replicas}
     if not executor.scaled or dict(executor.replicas) != arms:
         await settle.attempts(lambda: executor.scale(arms))
-    await _ready(executor, other)
+    await ready(executor, other)
     if not await settle.verify(executor, other, BACK_OFF_S):
         # Nothing is gained by an arm that does not serve: what is worse than it should be serves at least.
         await settle.verify(executor, executor.home)
@@ -255,7 +255,7 @@ async def _measured(executor: Executor, role: Role) -> str:
     return "; ".join(reason.removeprefix("gate ") for reason in failing)
 
 
-async def _ready(executor: Executor, role: Role) -> None:
+async def ready(executor: Executor, role: Role) -> None:
     """Wait until an arm that was taken down is up again, as long as it may take; users stay where they are."""
     deadline = now_ns() + executor.scenario.rollout.ready_within_ns
     while True:
