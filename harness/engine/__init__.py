@@ -16,7 +16,7 @@ store.py     their results, kept by the digest of what they were made of
 """
 
 from harness.engine.executor import Parts
-from harness.engine.resume import resume
+from harness.engine.resume import Cut, resume
 from harness.engine.run import run
 
-__all__ = ["Parts", "resume", "run"]
+__all__ = ["Cut", "Parts", "resume", "run"]

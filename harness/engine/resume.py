@@ -24,7 +24,7 @@ from harness.engine.known import again_in_memory, same
 from harness.engine.rollout import Checkpoint
 from harness.engine.run import Header, Lifecycle, led
 from harness.engine.stages import alias, register, unalias
-from harness.engine.stood import STABLE, Stood, ending_of
+from harness.engine.stood import STABLE, Stood, baselines, ending_of
 from harness.errors import BackendError, HarnessError, LeaseLost, ServingError
 from harness.log import EventLog
 from harness.protocols import Case
@@ -96,6 +96,10 @@ class Resumption(Lifecycle):
         executor.live, executor.home = stood.deploying, stood.home
         executor.live_ns = executor.origin_ns + (stood.at_ns if stood.traffic_ns is None else stood.traffic_ns)
         executor.weights, executor.replicas = dict(stood.weights), dict(stood.replicas)
+        analysis = executor.scenario.rollout.analysis
+        executor.baselines = baselines(
+            executor.log.events, analysis.min_requests if analysis else 1, stood.traffic_ns or 0
+        )
         if stood.number > 1:
             self.successors.clear()
 

@@ -108,6 +108,7 @@ class Rollout:
         self.weight, self.step = (checkpoint.weight, checkpoint.step) if checkpoint else (0, -1)
         self.kept: object = None
         """What was last kept of where the machine stands."""
+        self.looks = 0
         self.looking: anyio.CancelScope | None = None
         self.apart: anyio.CancelScope | None = None
         """The step's own analysis, or A/B test."""
@@ -119,7 +120,7 @@ class Rollout:
             self.tasks = tasks
             tasks.start_soon(self._listen, name="notices")
             tasks.start_soon(self._orders, name="orders")
-            tasks.start_soon(self._look, None, name="looks")
+            tasks.start_soon(self._look, None, self.looks, name="looks")
             if self.successor:
                 tasks.start_soon(self._supersede, *self.successor, name="successor")
             end = await self._steps()
@@ -254,12 +255,15 @@ class Rollout:
     # --- what goes on beside the steps ---
 
     def _look_anew(self, policy: AnalysisPolicy | None) -> None:
+        self.looks += 1
         if self.looking:
             self.looking.cancel()
         if self.tasks:
-            self.tasks.start_soon(self._look, policy, name="looks")
+            self.tasks.start_soon(self._look, policy, self.looks, name="looks")
 
-    async def _look(self, policy: AnalysisPolicy | None) -> None:
+    async def _look(self, policy: AnalysisPolicy | None, number: int) -> None:
+        if number != self.looks:  # before it could begin, others were to take its place
+            return
         with anyio.CancelScope() as self.looking:
             if policy:
                 await analyse(self.executor, policy, self.see)

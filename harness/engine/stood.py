@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any
 
+from harness.analysis.measure import Baselines
+from harness.analysis.vocabulary import METRICS, QUALITY
 from harness.domain import event as vocabulary
 from harness.domain.event import Event
 from harness.domain.model import Revision, Role
@@ -222,6 +224,22 @@ class Stood:
     @_take.register
     def _(self, event: vocabulary.RunEnded) -> None:
         self.ended = event
+
+
+def baselines(events: Iterable[Event], min_requests: int, traffic_ns: int) -> Baselines:
+    """What stable showed last, from the looks that a log tells; times count from the start of traffic."""
+    found = Baselines()
+    for event in events:
+        if not isinstance(event, vocabulary.Observed):
+            continue
+        beside = event.arms.get(Role.BASELINE)
+        stable = beside if beside and beside.requests else event.arms[Role.STABLE]
+        for metric, figure in stable.figures.items():
+            known = METRICS.get(metric)
+            answers = stable.labelled if known and known.kind in QUALITY else stable.requests
+            if figure is not None and answers >= min_requests:
+                found.figures[metric], found.at_ns[metric] = figure, event.at_ns - traffic_ns
+    return found
 
 
 def ending_of(kept: Mapping[str, Any]) -> dict[str, Any]:
