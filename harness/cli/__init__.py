@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "plan": ("plan", "The timeline that the policy would take if all goes well."),
     "registry": ("registry", "The model registry: list, show, promote, roll back, trace, verify."),
     "report": ("report", "Render a run's reports again from its event log."),
+    "resume": ("resume", "Carry on, or safely roll back, a real run that was cut off."),
     "run": ("run", "Run scenarios; several are one suite."),
     "runs": ("runs", "Runs that are kept, load tests too: list, show, compare, prune."),
     "schema": ("schema", "JSON Schema of the scenario file, for editors."),

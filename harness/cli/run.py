@@ -93,7 +93,7 @@ def run(
     show = False if quiet else live
     tasks = [Task(scenario, replace(how), show, quiet, no_color) for scenario in scenarios]
     done = rehearse_all(tasks, workers)
-    code = _exit_code(done)
+    code = exit_code(done)
     if not any(each.result for each in done):
         click.echo("interrupted before any run began; nothing was started", err=True)
     results = [each.result for each in done if each.result]
@@ -165,7 +165,8 @@ def _window_ns(text: str | None) -> int | None:
     return duration
 
 
-def _exit_code(done: Sequence[Any]) -> int:
+def exit_code(done: Sequence[Any]) -> int:
+    """What runs come to."""
     # Asked to stop after the decision to promote: that was carried out, and traffic is not on stable.
     if any(each.interrupted and (each.result is None or each.result.outcome != "promoted") for each in done):
         return 130

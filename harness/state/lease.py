@@ -54,12 +54,35 @@ def holder(state: Path, rollout: str) -> Holder | None:
     Raises:
         BackendError: the database cannot be read.
     """
+    found = last(state, rollout)
+    return found if found and found.holds else None
+
+
+def last(state: Path, rollout: str) -> Holder | None:
+    """Who drove a rollout last, whether it still does or not; None: nobody ever did.
+
+    Raises:
+        BackendError: the database cannot be read.
+    """
     database = StateDatabase(state)
     if not database.path.exists():
         return None
     with database.transaction() as connection:
-        found = _read(connection, rollout)
-    return found if found and found.holds else None
+        return _read(connection, rollout)
+
+
+def holders(state: Path) -> tuple[Holder, ...]:
+    """All who drive a rollout now.
+
+    Raises:
+        BackendError: the database cannot be read.
+    """
+    database = StateDatabase(state)
+    if not database.path.exists():
+        return ()
+    with database.transaction() as connection:
+        found = [_holder(row) for row in connection.execute("SELECT * FROM leases")]
+    return tuple(each for each in found if each.holds)
 
 
 def acquire(state: Path, rollout: str, run: str, ttl_s: float = TTL_S) -> "Lease":
@@ -179,7 +202,9 @@ def _until(ttl_s: float) -> int:
 
 def _read(connection: sqlite3.Connection, rollout: str) -> Holder | None:
     row = connection.execute("SELECT * FROM leases WHERE rollout = ?", (rollout,)).fetchone()
-    if row is None:
-        return None
+    return _holder(row) if row else None
+
+
+def _holder(row: sqlite3.Row) -> Holder:
     owner = Process(row["pid"], row["began"], row["boot"], row["host"])
     return Holder(row["run"], owner, row["token"], row["until_ns"])
