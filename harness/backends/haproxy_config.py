@@ -31,6 +31,7 @@ from harness.domain.real import RealPlan
 from harness.domain.rollout import HeaderRoute, Routing
 from harness.domain.units import MILLISECOND, SECOND, WHOLE
 from harness.errors import BackendError, RoutingError
+from harness.routing.words import checked, routing_json, routing_of
 
 SLOTS: Final = 64
 """Replicas that each arm may have at a time, those that are being drained among them."""
@@ -69,13 +70,9 @@ def check(want: Routing) -> None:
     """Refuse what HAProxy cannot do.
 
     Raises:
-        RoutingError: weights are no shares of the whole, or requests are to be copied.
+        RoutingError: weights are no shares of the whole, a header cannot be one, or requests are to be copied.
     """
-    total = sum(want.weights.values())
-    if total != WHOLE or any(share < 0 for share in want.weights.values()):
-        raise RoutingError(f"weights {dict(want.weights)} are no shares of {WHOLE} that sum to it")
-    if strangers := [role for role, share in want.weights.items() if role not in SERVING and share]:
-        raise RoutingError(f"{strangers[0]} answers no users, and can have no share of them")
+    checked(want)
     if want.mirror:
         raise RoutingError("HAProxy copies no requests (mirror); the built-in router does: `router: builtin`")
 
@@ -88,12 +85,7 @@ def value_of(now: InForce) -> str:
     """
     want = now.routing
     low, high = want.weights.get(Role.CANDIDATE, 0), WHOLE - want.weights.get(Role.BASELINE, 0)
-    whole = {
-        "weights": {role.value: share for role, share in want.weights.items()},
-        "routes": [[route.name, route.header, route.value] for route in want.routes],
-        "sticky": want.sticky,
-    }
-    text = base64.urlsafe_b64encode(json.dumps(whole).encode()).decode()
+    text = base64.urlsafe_b64encode(json.dumps(routing_json(want)).encode()).decode()
     pools = ":".join(now.pools[role] for role in SERVING)
     return f"{low}:{high}:{int(want.sticky)}:{len(want.routes)}:{pools}:{now.token}:{text}"
 
@@ -106,15 +98,10 @@ def in_force(value: str) -> InForce:
     """
     try:
         *_, stable, candidate, baseline, token, text = value.split(":")
-        whole = json.loads(base64.urlsafe_b64decode(text))
-        routing = Routing(
-            {Role(role): int(share) for role, share in whole["weights"].items()},
-            tuple(HeaderRoute(*route) for route in whole["routes"]),
-            sticky=bool(whole["sticky"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise RoutingError(f"the routing that HAProxy holds ({value!r}) is none of ours: {error!r}") from error
-    return InForce(routing, dict(zip(SERVING, (stable, candidate, baseline), strict=True)), int(token))
+        routing = routing_of(json.loads(base64.urlsafe_b64decode(text)))
+        return InForce(routing, dict(zip(SERVING, (stable, candidate, baseline), strict=True)), int(token))
+    except (ValueError, RoutingError) as error:
+        raise RoutingError(f"the routing that HAProxy holds ({value!r}) is none of ours: {error}") from error
 
 
 def pattern_of(route: HeaderRoute) -> str:

@@ -7,6 +7,7 @@ to its folder, and it is connected to by way of the folder's descriptor (``/proc
 import csv
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ CALL_S: Final = 5.0
 MAINTENANCE: Final = 0x01 | 0x02 | 0x20 | 0x40
 """Bits of ``srv_admin_state`` that take a server away (management guide, ``show servers state``)."""
 DRAINING: Final = 0x08 | 0x10
-_DONE: Final = re.compile(r"(no need to change|IP changed|port changed|New version created)")
+_DONE: Final = re.compile("no need to change|IP changed|port changed")
 """How an answer begins that is neither empty nor a refusal, but for those that show something."""
 
 
@@ -79,6 +80,8 @@ async def do(folder: Path, *commands: str) -> None:
     Raises:
         RoutingError: it refused one, in its own words; or it is gone.
     """
+    if not commands:
+        return
     answers = (await ask(folder, "; ".join(commands))).splitlines()
     refused = [line for line in answers if line.strip() and not _DONE.match(line)]
     if refused:
@@ -97,6 +100,22 @@ async def entries(folder: Path, name: str) -> dict[str, str]:
         key, _, value = entry.partition(" ")
         found[key] = value
     return found
+
+
+async def exchange(folder: Path, name: str, wanted: Mapping[str, str]) -> None:
+    """Have a map hold these entries and no others, all at one moment (``prepare map``, ``commit map``).
+
+    Raises:
+        RoutingError: it refused; then the map is as it was.
+    """
+    version = (await ask(folder, f"prepare map {name}")).strip().removeprefix("New version created: ")
+    if not version.isdecimal():
+        raise RoutingError(f"HAProxy refused to change {name}: {version}")
+    if wanted:
+        lines = "".join(f"{key} {value}\n" for key, value in wanted.items())
+        if said := (await ask(folder, f"add map @{version} {name} <<\n{lines}")).strip():
+            raise RoutingError(f"HAProxy refused a change of {name}: {said.splitlines()[0]}")
+    await do(folder, f"commit map @{version} {name}")
 
 
 async def slots(folder: Path) -> tuple[Slot, ...]:
