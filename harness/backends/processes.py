@@ -38,7 +38,7 @@ from harness.backends.procfs import Identity
 from harness.errors import BackendError
 from harness.realtime import Place
 
-MARK: Final = "HARNESS_PROCESS"
+MARKER: Final = "HARNESS_PROCESS"
 """The variable in the environment of each process that holds its note's id."""
 LOOK_S: Final = 0.05
 KILL_S: Final = 10.0
@@ -185,7 +185,7 @@ def start(
     )  # fmt: skip
     _write(made)
     try:
-        pid = _spawn(made, {**os.environ, **(environment or {}), MARK: made.id})
+        pid = _spawn(made, {**os.environ, **(environment or {}), MARKER: made.id})
     except OSError as error:
         forget(made)
         raise BackendError(f"{command[0]} cannot be started: {error.strerror}") from error
@@ -317,7 +317,7 @@ async def clean(state: Path, *, grace_s: float = 10.0, spare: str | None = None)
 def _members(note: Note) -> tuple[Identity, ...]:
     """Living processes of the note: its own, and those that it started."""
     itself = (note.process,) if note.process and procfs.lives(note.process) else ()
-    return (*itself, *(each for each in procfs.marked(MARK, note.id) if each not in itself))
+    return (*itself, *(each for each in procfs.marked(MARKER, note.id) if each not in itself))
 
 
 async def _kill(note: Note) -> None:

@@ -1,4 +1,4 @@
-"""Faults on order: answers are later by what was ordered, a drawn share of them are errors, and strangers order none."""
+"""Faults on order: answers come later by what was ordered, a drawn share are errors, and strangers order none."""
 
 import math
 from collections.abc import AsyncIterator
