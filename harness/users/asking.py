@@ -83,6 +83,8 @@ class Asker(Generic[T]):
                 said = await self._answer(session, body, headers, came)
         except TimeoutError:
             said = Said("timeout", self._reader.arm(came))
+        except aiohttp.InvalidURL:
+            raise  # nobody can be asked there, ever
         except (aiohttp.ClientError, OSError) as error:
             said = Said(kind_of(error), self._reader.arm(came))
         except asyncio.CancelledError:  # `close` has waited for longer than its time-out
@@ -125,11 +127,8 @@ async def on_time(due_ns: int) -> None:
 
 
 def kind_of(error: Exception) -> str:
-    """What became of a request that got no whole answer: refused, reset, closed or bad_answer."""
-    if isinstance(error, aiohttp.ClientPayloadError):
-        behind = error.__cause__
-        return "reset" if isinstance(behind, ConnectionResetError) else "closed"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
+    """What became of a request that got no whole answer: refused, reset, closed (also amid the body) or bad_answer."""
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
         return "closed"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "reset" if error.os_error.errno == errno.ECONNRESET else "refused"

@@ -18,8 +18,8 @@ from harness.domain.traffic import RequestClass
 from harness.domain.units import WHOLE
 from harness.sim.exposure import Exposure, carries, flows
 
-MEMORY: Final = 200
-"""Answers that a shortfall remembers, about: enough to see a share, few enough that chance does not add up."""
+MEMORY: Final = 1000
+"""Requests that a shortfall remembers, about: enough to see a share, few enough that chance does not add up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ class Shares:
         self.put(self._now, at_ns)
 
     def put(self, want: Routing, at_ns: int) -> None:
-        """This is in force from now on."""
+        """This is in force from now on; with other weights shortfalls are counted anew."""
+        if dict(want.weights) != dict(self._now.weights):
+            self._short = dict.fromkeys(self._arms, 0.0)
         self._now = want
         self.exposure.change(at_ns, flows(want, self._arms, self._kinds))
 
