@@ -55,7 +55,7 @@ class Surviving:
 
     def __init__(self, world: World, errors: float = 0.0) -> None:
         self.world, self.errors = world, errors
-        self._ready_at_ns = {role: 0 for role in ARMS}
+        self._ready_at_ns = dict.fromkeys(ARMS, 0)
 
     @property
     def serving(self) -> "Surviving":
@@ -185,24 +185,31 @@ class Told:
 def made_of(scenario: Scenario, world: World, errors: float, **other: Any) -> engine.Parts:
     """The parts of a run, by a process that has just begun."""
     platform = Surviving(world, errors)
-    given = {"registry": world.registry, "tracker": world.tracker, **other}
-    return parts(scenario, platform, [Models()], **given)
+    given = {"stages": [Models()], "registry": world.registry, "tracker": world.tracker, **other}
+    return parts(scenario, platform, **given)
 
 
 def told(scenario: Scenario, path: Path, errors: float = 0.0, **other: Any) -> Told:
     """Run a scenario to its end on virtual time, keeping the world at each event."""
-    world, worlds = World(), []
+    world = World()
+    worlds: list[World] = []
     log = EventLog(path, durable=True)
-    log.watch(lambda *_: worlds.append(copy.deepcopy(world)))
+    log.watch(noted(world, worlds))
     outcome = run_virtual(engine.run, scenario, made_of(scenario, world, errors, **other), log)
     log.close()
     return Told(path.read_bytes().splitlines(keepends=True), worlds, outcome)
 
 
 def resumed(
-    scenario: Scenario, path: Path, world: World, errors: float = 0.0, watch: Callable[[int, Event], None] | None = None,
-    *, rollback: bool = False, **other: Any,
-) -> tuple[Outcome, EventLog]:  # fmt: skip
+    scenario: Scenario,
+    path: Path,
+    world: World,
+    errors: float = 0.0,
+    watch: Callable[[int, Event], None] | None = None,
+    *,
+    rollback: bool = False,
+    **other: Any,
+) -> tuple[Outcome, EventLog]:
     """Take a cut-off run up in another process: all that it has is the log and the world."""
     log, torn = EventLog.reopen(path)
     if watch:
@@ -213,6 +220,11 @@ def resumed(
     finally:
         log.close()
     return outcome, log
+
+
+def noted(world: World, worlds: list[World]) -> Callable[[int, Event], None]:
+    """A watcher that keeps the world at each event."""
+    return lambda *_: worlds.append(copy.deepcopy(world))
 
 
 def copied(world: World, **changes: Any) -> World:
