@@ -287,12 +287,12 @@ def test_an_intent_that_was_not_known_to_be_done_is_begun_again_under_its_own_nu
         assert len(left.registry.kept("m")) == 2
 
 
+MORE = analysis("requests <= stable * 1.5", every_ns=20 * SECOND, window_ns=20 * SECOND, min_requests=10)
 LATER: dict[str, tuple[dict[str, Any], float, set[Outcome]]] = {
     "in aftercare": ({"aftercare": Aftercare((), for_ns=5 * MINUTE)}, 0.0, {Outcome.PROMOTED}),
     "an alarm after the promotion": (
         {"aftercare": Aftercare(
-            (Monitor("few", analysis("requests <= stable * 1.5", every_ns=20 * SECOND, window_ns=20 * SECOND, min_requests=10),
-                     OnAlarm.ROLLBACK),), for_ns=5 * MINUTE)},
+            (Monitor("more", MORE, OnAlarm.ROLLBACK),), for_ns=5 * MINUTE)},
         0.0, {Outcome.ROLLED_BACK, Outcome.PROMOTED},
     ),
     "a newer candidate": (
