@@ -136,6 +136,7 @@ class Users:
         try:
             await ended(self._asking, self._following)
         finally:
+            self._shares.end(now_ns())
             if asker is not None:
                 await asker.close()
 

@@ -47,6 +47,7 @@ class Shares:
         self.exposure = Exposure(self._arms)
         self._now = Routing({Role.STABLE: WHOLE})
         self._coming: Routing | None = None
+        self._ended = False
         self._short = dict.fromkeys(self._arms, 0.0)
 
     @property
@@ -57,14 +58,21 @@ class Shares:
     def begin(self, at_ns: int) -> None:
         """Users begin to ask; what was put in force before counts from here."""
         self.exposure = Exposure(self._arms)
+        self._ended = False
         self.put(self._now, at_ns)
+
+    def end(self, at_ns: int) -> None:
+        """Users ask no more: no arm has traffic from now on, wherever it would go."""
+        self.exposure.change(at_ns, frozenset())
+        self._ended = True
 
     def put(self, want: Routing, at_ns: int) -> None:
         """This is in force from now on; with other weights shortfalls are counted anew."""
         if dict(want.weights) != dict(self._now.weights):
             self._short = dict.fromkeys(self._arms, 0.0)
         self._now = want
-        self.exposure.change(at_ns, flows(want, self._arms, self._kinds))
+        if not self._ended:
+            self.exposure.change(at_ns, flows(want, self._arms, self._kinds))
 
     @contextmanager
     def changing(self, want: Routing) -> Iterator[None]:
