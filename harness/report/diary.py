@@ -12,6 +12,7 @@ from harness.domain.data_event import DataQualityChecked
 from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import Event
 from harness.domain.model import Role
+from harness.domain.resume_event import FoundRunning, Resumed
 from harness.domain.rollout import Finding, Outcome
 from harness.domain.training_event import CrossValidated, ExperimentChosen, ExperimentTried, Tuned
 from harness.domain.units import SECOND, duration_text, share_text
@@ -106,6 +107,18 @@ def _split(weights: Mapping[Role, int]) -> str:
 @tell.register
 def _(event: vocabulary.RunStarted) -> str:
     return f"run begins: {event.scenario}, seed {event.seed}, {event.clock} clock"
+
+
+@tell.register
+def _(event: Resumed) -> str:
+    return words.resumed(event)
+
+
+@tell.register
+def _(event: FoundRunning) -> str:
+    ready = ", ".join(f"{role.value} {count}" for role, count in event.ready.items()) or "none"
+    routing = f"routing {_split(event.weights)}" if event.weights is not None else "no router"
+    return f"found running: replicas {ready}; {routing}"
 
 
 @tell.register

@@ -20,6 +20,9 @@ from harness.domain.rollout import Approve, Order, Outcome, Pause, SetMirror, Se
 from harness.domain.scenario import Scenario
 from harness.domain.units import MINUTE, SECOND, WHOLE
 from harness.log import Events
+from harness.report import fold, html
+from harness.report import json as report_json
+from harness.report.why import why
 from harness.strategies import STRATEGIES
 from tests.build import analysis, policy, scenario
 from tests.surviving import Told, World, copied, noted, resumed, told
@@ -328,3 +331,20 @@ def test_after_the_first_rollout_a_run_is_brought_to_a_verified_home(name: str, 
                 for version in [each.revision.digest]
             }
             assert versions == {left.models[home.role]}, (number, run.lines[number])
+
+
+def test_the_report_of_a_resumed_run_tells_all_once_and_that_it_was_cut_off(tmp_path: Path) -> None:
+    run = told(canary(), tmp_path / "whole.jsonl")
+    whole = fold(event_log.read(tmp_path / "whole.jsonl"))
+    path = tmp_path / "cut.jsonl"
+    for number in range(1, len(run.lines) - 1, 7):
+        cut(run, number, path)
+        resumed(canary(), path, copied(run.worlds[number]))
+        result = fold(event_log.read(path))
+        assert (result.outcome, result.stable, result.candidate) == (whole.outcome, whole.stable, whole.candidate)
+        assert [gate.name for gate in result.gates] == [gate.name for gate in whole.gates]
+        assert all(stage.simulated_s is not None for stage in result.stages)
+        assert "The harness was cut off once" in why(result)
+        assert any("taken up again" in moment.text for moment in result.moments)
+        assert json.loads(report_json.dumps(report_json.plain(result)))["resumed"][0]["torn"] == 0
+        assert "cut off" in html.render(result)
