@@ -12,7 +12,7 @@ from harness.domain.units import WHOLE
 from harness.errors import BackendError
 from harness.protocols import MetricSource, Population
 from harness.realtime import Copies, Fleet, Gateway, Place, Standing
-from harness.users import Users
+from harness.users import Users, Watched
 
 if TYPE_CHECKING:
     from harness.backends.prometheus_server import ManagedPrometheus
@@ -41,6 +41,7 @@ class RealPlatform:
     ) -> None:
         self.scenario = scenario
         self.fleet, self.gateway, self.users, self.prometheus = fleet, gateway, users, prometheus
+        self.watched = Watched(gateway, users)
 
     @property
     def serving(self) -> Fleet:
@@ -48,9 +49,9 @@ class RealPlatform:
         return self.fleet
 
     @property
-    def router(self) -> Gateway:
-        """Splits the traffic."""
-        return self.gateway
+    def router(self) -> Watched:
+        """Splits the traffic; users know where they are sent."""
+        return self.watched
 
     @property
     def metrics(self) -> MetricSource:
@@ -96,6 +97,8 @@ class RealPlatform:
         if self.prometheus:
             await self.prometheus.attach(self.scraped)
         found = await self.fleet.observe()
+        if routing is not None:
+            self.users.routed(routing)
         await self.users.start(self.gateway.url, models, population)
         return Standing({role: state.ready for role, state in found.items()}, routing)
 
