@@ -109,8 +109,9 @@ class Resumption(Lifecycle):
         if self.stood.where in {"preparing", "deploying"}:
             return "prepared once more" if not self.stood.interrupted else "ended: it had been interrupted"
         if self.stood.where == "rollout":
-            forced = self.cut.rollback or self.stood.number > 1 or self.stood.interrupted
-            return "rolled back" if forced else "carried on from its last checkpoint"
+            return (
+                "rolled back" if self.stood.interrupted or self._given_up() else "carried on from its last checkpoint"
+            )
         return "brought to its end" if self.stood.where == "settled" else "settled as it was decided"
 
     async def run(self) -> End:
