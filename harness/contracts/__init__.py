@@ -12,17 +12,20 @@ from harness.contracts.lineages import check_tampering
 from harness.contracts.notifiers import NOTIFIER_CHECKS, Heard, check_notifier
 from harness.contracts.platforms import PLATFORM_CHECKS, Patience, check_platform
 from harness.contracts.registries import REGISTRY_CHECKS, check_registry, check_tracker
+from harness.contracts.sources import SOURCE_CHECKS, check_source
 from harness.contracts.staging import check_staging
 
 __all__ = [
     "NOTIFIER_CHECKS",
     "PLATFORM_CHECKS",
     "REGISTRY_CHECKS",
+    "SOURCE_CHECKS",
     "Heard",
     "Patience",
     "check_notifier",
     "check_platform",
     "check_registry",
+    "check_source",
     "check_staging",
     "check_tampering",
     "check_tracker",

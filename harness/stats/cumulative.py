@@ -67,4 +67,6 @@ def _even(lower_ns: float, upper_ns: float, count: int) -> NDArray[np.int64]:
         # The i-th lies below an end where i < count * (end - lower) / (upper - lower).
         place = count * (_ABOVE_NS - lower_ns) / (upper_ns - lower_ns)
         below = np.where(upper_ns < _ABOVE_NS, count, np.clip(np.ceil(place) - 1, 0, count))
-    return np.diff(below.astype(np.int64), prepend=0)
+    rising: NDArray[np.int64] = below.astype(np.int64)
+    rising[1:] -= rising[:-1].copy()
+    return rising
