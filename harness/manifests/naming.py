@@ -7,6 +7,8 @@ from typing import Final
 NAME_LIMIT: Final = 63
 """Characters of a DNS label (RFC 1123), and of a label's value."""
 DIGEST: Final = 8
+ENDS: Final = 20
+"""Characters that are kept for ends such as ``-candidate``, so that all names of one model begin alike."""
 
 _WRONG_IN_NAME: Final = re.compile(r"[^a-z0-9]+")
 _WRONG_IN_LABEL: Final = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -22,7 +24,7 @@ def dns_name(text: str, *ends: str) -> str:
     """
     tail = "".join(f"-{end}" for end in ends)
     plain = _WRONG_IN_NAME.sub("-", text.lower()).strip("-")
-    room = NAME_LIMIT - len(tail)
+    room = NAME_LIMIT - max(len(tail), ENDS)
     if plain == text and plain[:1].isalpha() and len(plain) <= room:
         return plain + tail
     if not plain[:1].isalpha():

@@ -69,7 +69,7 @@ def deployment(
     Args:
         scenario: says how (``real.kubernetes``).
         role: only a baseline's has a name of its own.
-        revision: what is served.
+        revision: what is served; its digest may be empty, where it is not known.
         replicas: how many; None leaves that to an autoscaler.
         namespace: None: production's.
         name: another one than `deployment_name`.
@@ -249,22 +249,27 @@ def _resources(scenario: Scenario) -> dict[str, Any]:
     return {"requests": {"cpu": plan.cpu, "memory": plan.memory}, "limits": limits}
 
 
+def credentials_of(scenario: Scenario) -> tuple[str, ...]:
+    """The variables of the registry's credentials; none where pods read models from a volume."""
+    if scenario.real.kubernetes.claim:
+        return ()
+    uri = registry_uri(scenario)
+    return next((names for start, names in CREDENTIALS.items() if uri.startswith(start)), ())
+
+
 def _credentials(scenario: Scenario) -> list[dict[str, Any]]:
     """From a Secret that is the cluster's own, and may be absent: no value ever stands in a manifest."""
-    if scenario.real.kubernetes.claim:
-        return []
-    uri = registry_uri(scenario)
-    names = next((names for start, names in CREDENTIALS.items() if uri.startswith(start)), ())
     source = secret_name(scenario)
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": source, "key": name, "optional": True}}}
-        for name in names
+        for name in credentials_of(scenario)
     ]  # fmt: skip
 
 
 def _annotations(scenario: Scenario, revision: Revision) -> dict[str, str]:
     scraped = {"scrape": "true", "port": str(scenario.real.kubernetes.port), "path": "/metrics"}
-    return {**{f"prometheus.io/{key}": value for key, value in scraped.items()}, DIGEST_ANNOTATION: revision.digest}
+    digest = {DIGEST_ANNOTATION: revision.digest} if revision.digest else {}
+    return {**{f"prometheus.io/{key}": value for key, value in scraped.items()}, **digest}
 
 
 def _probe(path: str, period_s: int, failures: int) -> dict[str, Any]:
