@@ -7,7 +7,7 @@ not there any more.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from harness.domain.rollout import (
     Action,
@@ -26,14 +26,12 @@ from harness.domain.rollout import (
     Want,
 )
 from harness.strategies.codec import plain, restored
-from harness.strategies.state import Count, Phase, State, Transition, go
-
-ANEW: Final = "nothing has been judged since it was taken up again"
+from harness.strategies.state import UNJUDGED, Count, Phase, State, Transition, go
 
 
 def lasting(state: State) -> State:
     """The state without what is judged anew; so it changes with steps, and not with each look."""
-    waits = state.waits if state.phase is Phase.AWAITING else ANEW
+    waits = state.waits if state.phase is Phase.AWAITING else UNJUDGED
     return replace(state, passed_ns=None, waits=waits, because=())
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from harness.domain.model import Role
 from harness.domain.rollout import Action, End, HeaderRoute, Weights
@@ -36,6 +36,9 @@ class Phase(Enum):
     ENDED = auto()
 
 
+UNJUDGED: Final = "nothing has been judged yet"
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """How many replicas of an arm are ready, of those wanted."""
@@ -63,7 +66,7 @@ class State:
     inline: bool = False
     """A step's own analysis is under way."""
     passed_ns: int | None = None
-    waits: str = "nothing has been judged yet"
+    waits: str = UNJUDGED
     """Which rule has not passed on this step, and why."""
     because: tuple[int, ...] = ()
     """The look that a test's last finding rests on."""
