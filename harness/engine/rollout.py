@@ -1,9 +1,10 @@
 """Drives a rollout: feeds its machine with what is seen, and does what it asks for, until it ends."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -39,9 +40,13 @@ from harness.engine import hooks
 from harness.engine.executor import Executor
 from harness.engine.experiment import experiment
 from harness.engine.looks import analyse, observe
+from harness.errors import BackendError
 from harness.protocols import Case, Readiness
 from harness.strategies import Restorable, codec
 from harness.strategies.state import Transition
+
+LOOK_AFTER_S: Final = 1.0
+"""From one look at real replicas to the next."""
 
 
 def _precedence(seen: Seen) -> int:
@@ -120,6 +125,8 @@ class Rollout:
             self.tasks = tasks
             tasks.start_soon(self._listen, name="notices")
             tasks.start_soon(self._orders, name="orders")
+            if self.executor.parts.platform.realtime:
+                tasks.start_soon(self._look_after, name="replicas")
             tasks.start_soon(self._look, None, self.looks, name="looks")
             if self.successor:
                 tasks.start_soon(self._supersede, *self.successor, name="successor")
@@ -285,6 +292,15 @@ class Rollout:
             self.executor.tell(Noticed, notice.kind, notice.on, notice.text)
             if notice.kind.startswith("replica"):
                 self.see(*await self.executor.readiness())
+
+    async def _look_after(self) -> None:
+        """Real replicas are looked at without a notice too: one that came too early must not be waited for for ever."""
+        while True:
+            await anyio.sleep(LOOK_AFTER_S)
+            with contextlib.suppress(BackendError):
+                seen = await self.executor.readiness()
+                if any(self.executor.told.get(role) != state for role, state in self.executor.ready.items()):
+                    self.see(*seen)
 
     async def _orders(self) -> None:
         """What people say: those that the scenario scripts, counted from the start of traffic."""
