@@ -97,10 +97,8 @@ def told(faults: Iterable[Fault], before_ns: int, now_ns: int) -> list[Notice]:
             notices.append(Notice("fault_missed", arms(fault), text))
         else:
             notices.append(Notice("fault_began", arms(fault), fault.text))
-    for fault in faults:
-        if _timed(fault) and fault.until_ns is not None and before_ns < fault.until_ns <= now_ns:
-            notices.append(Notice("fault_ended", arms(fault), fault.text))
-    return notices
+    over = [each for each in faults if _timed(each) and before_ns < (each.until_ns or -1) <= now_ns]
+    return [*notices, *(Notice("fault_ended", arms(fault), fault.text) for fault in over)]
 
 
 def crashes(faults: Iterable[Fault], before_ns: int, now_ns: int) -> list[tuple[Fault, Role, int]]:

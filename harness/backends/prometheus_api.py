@@ -80,7 +80,7 @@ class Api:
         Raises:
             BackendError: there was no answer in any attempt, or one that is an error or none of Prometheus'.
         """
-        form = {"query": query, "time": f"{at_ms / 1000:.3f}", "timeout": f"{max(self._timeout_s, 0.001):.3f}s"}
+        form = {"query": query, "time": f"{at_ms / 1000:.3f}", "timeout": f"{max(round(self._timeout_s * 1000), 1)}ms"}
         for attempt in range(self._retries + 1):
             if attempt:
                 await anyio.sleep(min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S))

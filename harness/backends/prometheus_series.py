@@ -66,6 +66,11 @@ class Targets:
         every = (*self.before, *self.within)
         return tuple(each.labels for each in every if any(at < before_ms and value == 1 for at, value in each.points))
 
+    def left(self, before_ms: int) -> tuple[Mapping[str, str], ...]:
+        """Those of them that were scraped no more from that time on: gone, or known by other labels since."""
+        still = {key(each.labels) for each in self.within if each.points[-1][0] >= before_ms}
+        return tuple(labels for labels in self.answered(before_ms) if key(labels) not in still)
+
     def young(self, instance: str, at_ms: int) -> bool:
         """Whether a process has counted since a short while before that time only."""
         began_s = self.began_s.get(instance)
@@ -85,12 +90,12 @@ def baseline(series: Series, targets: Targets, others: Iterable[Series]) -> floa
         others: all series of the query, of all arms, with samples of before the window too.
     """
     first_ms = series.points[0][0]
-    target, answered = targets.of(series), targets.answered(first_ms)
+    target = targets.of(series)
     if target is None:
         return 0.0 if targets.young(series.labels.get("instance", ""), first_ms) else None
-    if any(key(target) == key(each) for each in answered):
+    if any(key(target) == key(each) for each in targets.answered(first_ms)):
         return 0.0
-    former = [each for each in answered if each.get("instance") == target.get("instance")]
+    former = [each for each in targets.left(first_ms) if each.get("instance") == target.get("instance")]
     if former:
         own = key(series.labels) - key(target)
         twins = {own | key(labels) for labels in former}

@@ -180,6 +180,7 @@ class ModelServer:
         async def handle(request: web.Request) -> web.StreamResponse:
             arrived_ns = wall_ns()
             key = self._key(request)
+            response: web.StreamResponse
             try:
                 response = await self._predicted(request, spoken, key, arrived_ns)
             except Refused as refused:
