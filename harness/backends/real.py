@@ -148,13 +148,6 @@ def http(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
     return _assembled(scenario, EndpointFleet(scenario), window_ns)
 
 
-def kubernetes(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
-    """Deployments of a cluster (``serving: kubernetes``)."""
-    from harness.backends.kubernetes import KubernetesFleet
-
-    return _assembled(scenario, KubernetesFleet(scenario), window_ns)
-
-
 def _assembled(scenario: Scenario, fleet: Fleet, window_ns: int | None) -> RealPlatform:
     del window_ns  # cuts the simulator's windows; there is none here
     gateway = _gateway(scenario)

@@ -226,8 +226,8 @@ SOURCE_CHECKS: Final[Mapping[str, Callable[[Bench], Awaitable[None]]]] = {
         an_idle_arm_has_none,
         a_window_of_no_time_is_empty,
         the_future_is_refused,
-        a_dead_source_says_so,
         what_is_not_seen_is_no_zero,
+        a_dead_source_says_so,
     )
 }
 """By name; each gets a bench of its own."""
