@@ -76,8 +76,11 @@ def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QU
     command = ["run", str(scenario), "--clock", "real", "--registry", registry, *overrides]
     mark = f"{folder}"
     trial.killed = _killed(_begun(command, reports, mark, folder / "run.txt"), reports, moment)
-    resumed = _begun(["resume", "latest"] if (reports / "latest").exists() else ["resume", _only(reports)],
-                     reports, mark, folder / "resume.txt")  # fmt: skip
+    log = next(reports.glob("*/*/events.jsonl"), None)
+    if log is None:
+        trial.wrong, trial.said = ["no run began"], (folder / "run.txt").read_text()
+        return trial
+    resumed = _begun(["resume", log.parent.resolve().name], reports, mark, folder / "resume.txt")
     try:
         trial.code = resumed.wait(LONGEST_S)
     except subprocess.TimeoutExpired:
@@ -120,10 +123,6 @@ def _killed(run: "subprocess.Popen[bytes]", reports: Path, moment: Moment) -> bo
     run.kill()
     run.wait()
     return True
-
-
-def _only(reports: Path) -> str:
-    return next(reports.glob("*/*/events.jsonl")).parent.name
 
 
 def _look_at(trial: Trial, reports: Path, registry: str) -> None:
