@@ -10,7 +10,7 @@ import contextlib
 import json
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -64,7 +64,8 @@ class LocalFleet:
         self._origin_ns = 0
         self._number = 0
         self._examples: dict[str, Any] = {}
-        self._trouble = ""
+        self._trouble, self._last_told = "", ""
+        self._broken: Exception | None = None
         self._around: Surroundings | None = None
         self._sender: MemoryObjectSendStream[Notice] | None = None
         self._receiver: MemoryObjectReceiveStream[Notice] | None = None
@@ -90,7 +91,8 @@ class LocalFleet:
         await self.apply({Role.STABLE: stable, Role.CANDIDATE: 0})
         await self._until_ready(Role.STABLE)
         self._origin_ns = now_ns()
-        self._began_file.write_text(json.dumps({"epoch_ns": epoch_ns()}))
+        with contextlib.suppress(OSError):  # a full disk ends no traffic
+            self._began_file.write_text(json.dumps({"epoch_ns": epoch_ns()}))
         self._spawn(self._course(-1))
 
     async def attach(self, models: Mapping[Role, TrainedModel], wanted: Mapping[Role, int], point: Point) -> None:
@@ -106,11 +108,11 @@ class LocalFleet:
         self._number = max((int(note.extra["number"]) for note in found), default=0)
         for note in found:
             await self._adopt(note)
-        self._wanted = {role: wanted.get(role, 0) for role in SERVING if role in wanted or role in ARMS}
+        there = {*ARMS, *wanted, *(replica.arm for replica in self._replicas)}
         with anyio.move_on_after(FOUND_S):
             while not all(replica.settled for replica in self._replicas if replica.url):  # noqa: ASYNC110
                 await anyio.sleep(LOOK_S)
-        await self.apply(self._wanted)
+        await self.apply({role: wanted.get(role, 0) for role in SERVING if role in there})
         self._spawn(self._course(self._elapsed()))
         with anyio.move_on_after(self._plan.drain_ns / SECOND):
             while self._pointed != self._behind() and not self._trouble:  # noqa: ASYNC110
@@ -251,16 +253,20 @@ class LocalFleet:
         ))  # fmt: skip
 
     async def _adopt(self, note: Note) -> None:
-        role = match(str(note.extra["digest"]), note.arm, self._models.items())
-        if role is None or not processes.alive(note):
-            await processes.stop(note, self._plan.drain_ns / SECOND)
+        """Take up a replica that lives; one whose model is no arm's goes once the router has let go of it."""
+        if not processes.alive(note):
+            await processes.stop(note)
             return
-        arm = Role(note.arm) if note.arm and Role(note.arm).model is role else role
-        loaded = replace(self._models[role])
+        was = Role(note.arm or Role.STABLE)
+        role = match(str(note.extra["digest"]), was.model.value, self._models.items())
+        arm = was if role in {None, was.model} else Role(role or was)
         note = processes.amend(processes.take_over(note), arm=arm.value)
-        number = int(note.extra["number"])
-        command_of = self._command(arm, loaded)
-        self._take(Replica(note.name, number, arm, loaded, command_of, self._running, note))
+        loaded = self._models[arm.model]
+        replica = Replica(
+            note.name, int(note.extra["number"]), arm, loaded, self._command(arm, loaded), self._running, note
+        )
+        replica.leaving = role is None
+        self._take(replica)
 
     def _take(self, replica: Replica) -> None:
         self._befall(replica)
@@ -385,17 +391,19 @@ class LocalFleet:
     def _running(self) -> Surroundings:
         if self._around is None:
             raise ServingError("the local replicas are not running; `start` them first")
+        if self._broken:
+            raise ServingError(f"the local replicas are not looked after any more: {self._broken!r}") from self._broken
         return self._around
 
     @property
-    def _began_file(self) -> Any:
+    def _began_file(self) -> Path:
         return self._where.folder / "processes" / "began.json"
 
     def _age_ns(self) -> int:
         """How long ago traffic began, by the wall clock: it goes on where the harness was killed."""
         try:
             return max(0, epoch_ns() - int(json.loads(self._began_file.read_text())["epoch_ns"]))
-        except FileNotFoundError:  # killed before it began
+        except (FileNotFoundError, ValueError, KeyError):  # killed before it began, or it could not be written
             return 0
 
     def _elapsed(self) -> int:
@@ -403,9 +411,13 @@ class LocalFleet:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(work))
+        self._tasks.append(asyncio.create_task(self._guarded(work)))
 
-    _last_told = ""
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - a task has no caller: whoever asks next is told
+            self._broken = self._broken or error
 
     def _tell(self, notice: Notice) -> None:
         if notice.kind in {"replica_crashed", "replica_down"}:
@@ -413,6 +425,3 @@ class LocalFleet:
         with contextlib.suppress(anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
             if self._sender:  # nobody reads for a very long while: what is new is dropped, replicas go on
                 self._sender.send_nowait(notice)
-
-
-__all__ = ["LocalFleet"]

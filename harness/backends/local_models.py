@@ -109,7 +109,7 @@ def command(loaded: Loaded, plan: LocalPlan, service: Service, *, faults: bool) 
     return tuple(words)
 
 
-def match(found: str, arm: str | None, models: Iterable[tuple[Role, Loaded]]) -> Role | None:
+def match(found: str, arm: str, models: Iterable[tuple[Role, Loaded]]) -> Role | None:
     """The arm that a replica with this model's digest belongs to: its own by preference; None: to none any more."""
     fitting = [role for role, loaded in models if loaded.digest == found]
     return next((role for role in fitting if role.value == arm), next(iter(fitting), None))

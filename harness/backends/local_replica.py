@@ -83,6 +83,7 @@ class Replica:
         self._sending = anyio.Lock()
         self._known = bool(adopted and adopted.extra.get("ready"))
         self._why = ""
+        self._was_ready = False
 
     @property
     def settled(self) -> bool:
@@ -92,8 +93,7 @@ class Replica:
     def serve(self, arm: Role) -> None:
         """It serves that arm from now on."""
         self.arm = arm
-        if self.note is not None:
-            self.note = processes.amend(self.note, arm=arm.value)
+        self._amend(arm=arm.value)
 
     async def live(self) -> None:
         """Run until cancelled, or until it is left down."""
@@ -103,14 +103,11 @@ class Replica:
             try:
                 await self._come_up()
                 was_ready = await self._watch()
-            except (BackendError, OSError) as error:
-                self._why = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is told, and another process tried
+                self._why = str(error) or repr(error)
             self._set(ready=False)
             self.url = self._sent = None
-            if self.note is not None:
-                why = self._why or processes.told(self.note)
-                await processes.stop(self.note, 1.0)
-                self.note = None
+            why = await self._clear()
             died = 1 if was_ready else died + 1
             if died > self._around.plan.restarts:
                 self.down = True
@@ -128,6 +125,23 @@ class Replica:
             await processes.stop(self.note, self._around.plan.drain_ns / SECOND + KILL_S)
             self.note = None
 
+    async def _clear(self) -> str:
+        """End what is left of a process that died, or was given up; why it did."""
+        why = self._why
+        if self.note is not None:
+            why = why or processes.told(self.note)
+            try:
+                await processes.stop(self.note, 1.0)
+            except BackendError as error:  # it cannot be killed: its note stays, and this is told
+                return f"{why}; {error}"
+            self.note = None
+        return why
+
+    def _amend(self, **changes: Any) -> None:
+        with contextlib.suppress(OSError):  # a full disk: the process goes on, and its log says where it listens
+            if self.note is not None:
+                self.note = processes.amend(self.note, **changes)
+
     # --- its process --------------------------------------------------------------------------------------------------
 
     async def _come_up(self) -> None:
@@ -140,8 +154,9 @@ class Replica:
             )
         if self.note.url is None:
             url = await processes.said(self.note, "ready ", around.ready_within_ns / SECOND)
-            self.note = processes.amend(self.note, url=url.strip())
-        self.url = self.note.url
+            self.url = url.strip()
+            self._amend(url=self.url)
+        self.url = self.url or self.note.url
 
     async def _watch(self) -> bool:
         """Until it has died, or is given up; whether it was ready in between."""

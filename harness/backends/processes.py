@@ -183,13 +183,17 @@ def start(
         file, os.urandom(12).hex(), place.run, name, kind, tuple(command), procfs.myself(), log, written,
         None, url, arm, dict(extra or {}),
     )  # fmt: skip
-    _write(made)
     try:
+        _write(made)
         pid = _spawn(made, {**os.environ, **(environment or {}), MARKER: made.id})
     except OSError as error:
         forget(made)
         raise BackendError(f"{command[0]} cannot be started: {error.strerror}") from error
-    return amend(made, process=procfs.identify(pid) or Identity(pid, 0, procfs.boot(), made.owner.host))
+    found = procfs.identify(pid) or Identity(pid, 0, procfs.boot(), made.owner.host)
+    try:
+        return amend(made, process=found)
+    except OSError:  # a full disk: the note that is there names no pid, and the process is found by its marker
+        return replace(made, process=found)
 
 
 def _spawn(note: Note, environment: Mapping[str, str]) -> int:
