@@ -135,7 +135,7 @@ class BuiltinRouter:
             self._note = processes.amend(note, url=self.url)
             self._metrics = (await self._ask("GET", "/health"))["metrics"]
             self._number = 0
-            await self._change("POST", "/hold", None)
+            await self._numbered("POST", "/hold", None)
         except BaseException:
             self._note = None
             with anyio.CancelScope(shield=True):
@@ -183,8 +183,8 @@ class BuiltinRouter:
             try:
                 async with self._one_at_a_time:
                     await self._launch_near(note)
-                await self._change("PUT", "/behind", behind_json(self._behind))
-                await self._change("PUT", "/routing", routing_json(self._routing))
+                    await self._numbered("PUT", "/behind", behind_json(self._behind))
+                    await self._numbered("PUT", "/routing", routing_json(self._routing))
             except BackendError as error:
                 log.warning("the router could not be started anew: %s", error)
                 self._note = note
