@@ -136,7 +136,8 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        told = f"HAProxy cannot listen on {host}:{port}: {error.strerror}; give another real.router.port, or 0 for any"
+        why = (error.strerror or str(error)).partition(" (while")[0]  # the address follows, which is said already
+        told = f"HAProxy cannot listen on {host}:{port}: {why}; give another real.router.port, or 0 for any"
         raise BackendError(told) from error
 
 
