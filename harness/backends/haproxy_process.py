@@ -65,8 +65,8 @@ async def launch(place: Place, plan: RealPlan, now: InForce, port: int) -> Note:
     if any(note.name == NAME and processes.alive(note) for note in processes.notes(place.state, place.run)):
         raise BackendError(f"a HAProxy of run {place.run} lives already; it is taken up again by `attach`")
     folder = place.folder / NAME
-    with _listening(plan.router.host, port) as users, _listening("127.0.0.1", 0) as metrics:
-        _lay_out(folder, configuration(plan, users.fileno(), metrics.fileno()), now)
+    with listening(plan.router.host, port) as users, listening("127.0.0.1", 0) as metrics:
+        lay_out(folder, configuration(plan, users.fileno(), metrics.fileno()), now)
         for each in (users, metrics):
             each.set_inheritable(True)
         note = processes.start(
@@ -106,7 +106,7 @@ async def end(note: Note, drain_ns: int) -> None:
     await processes.stop(note, grace_s=1)
 
 
-def _lay_out(folder: Path, config: str, now: InForce) -> None:
+def lay_out(folder: Path, config: str, now: InForce) -> None:
     """Write its configuration, and maps that hold what is in force and no replica."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SOCKET).unlink(missing_ok=True)
@@ -131,7 +131,12 @@ async def _answering(folder: Path, note: Note) -> None:
     raise BackendError(f"HAProxy did not answer within {START_S:g} s; {processes.told(note)}")
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket there; for HAProxy, not for us.
+
+    Raises:
+        BackendError: the address is none of this machine's, or is taken.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
