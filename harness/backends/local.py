@@ -163,8 +163,9 @@ class LocalFleet:
         """Faults and replicas as they come and go."""
         if self._receiver is None:
             raise ServingError("the local replicas are not running; `start` them first")
-        async for notice in self._receiver:
-            yield notice
+        with contextlib.suppress(anyio.ClosedResourceError):  # stopped while the last one was taken
+            async for notice in self._receiver:
+                yield notice
 
     async def replace(self, models: Mapping[Role, TrainedModel], *, adopt: bool) -> None:
         """Make room for another candidate; returns when the replicas that go are gone.

@@ -225,7 +225,7 @@ class Replica:
         if ready:
             self._was_ready = self._known = True
             if self.note is not None:
-                self.note = processes.amend(self.note, extra={**self.note.extra, "ready": True})
+                self._amend(extra={**self.note.extra, "ready": True})
         self._around.changed()
 
     def _tell(self, kind: str, text: str) -> None:
