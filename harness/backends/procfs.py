@@ -68,10 +68,18 @@ def identify(pid: int) -> Identity | None:
         text = (PROC / str(pid) / "stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text[text.rindex(")") + 2 :].split()
-    if fields[STATE] in DEAD:
-        return None
-    return Identity(pid, int(fields[STARTED]), boot(), socket.gethostname())
+    state, started = parsed(text)
+    return None if state in DEAD else Identity(pid, started, boot(), socket.gethostname())
+
+
+def parsed(stat: str) -> tuple[str, int]:
+    """State and start time of a line of ``/proc/PID/stat``.
+
+    >>> parsed("42 (a) b) S 1 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 0 0")
+    ('S', 12345)
+    """
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return fields[STATE], int(fields[STARTED])
 
 
 def myself() -> Identity:
