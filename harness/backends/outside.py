@@ -52,6 +52,7 @@ VARIABLE: Final = "HARNESS_ROUTER_TOKEN"
 PATIENCE: Final = Patience(attempts=5, attempt_s=10.0, within_s=30.0, base_s=0.25, most_s=5.0)
 """All of it within the minute that a backend has to answer."""
 COMMAND_S: Final = 30.0
+PIPES_S: Final = 1.0
 SHOWN: Final = 300
 SENT_AT_MOST: Final = 64 * 1024
 """Bytes of an answer that are read."""
@@ -318,5 +319,8 @@ async def _ran(command: tuple[str, ...], told: bytes) -> tuple[int, str, str]:
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            with anyio.move_on_after(PIPES_S, shield=True):  # a pipe is closed once its end has been read
+                await read("out", process.stdout)
+                await read("err", process.stderr)
             raise
         return code, said["out"].decode("utf-8", "replace"), said["err"].decode("utf-8", "replace")
