@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 
-from harness.backends import processes
+from harness.backends import processes, procfs
 from harness.backends.processes import Note
 from harness.domain.event import ArmTotals
 from harness.domain.model import Revision, Role
@@ -81,9 +81,10 @@ class BuiltinRouter:
 
     async def attach(self) -> Routing | None:
         """Take up the router of this place, where it lives; else a new one listens, at its port if that is free."""
-        note = next((note for note in processes.notes(self._at.state, self._at.run) if note.name == NAME), None)
+        note = self._noted()
         if note is not None and processes.alive(note):
-            self._note = processes.take_over(note)
+            note = processes.amend(processes.take_over(note), extra={**note.extra, "token": self._at.token})
+            self._note = note
             if await self._adopted():
                 self._watch()
                 return self._routing
@@ -129,11 +130,12 @@ class BuiltinRouter:
         told = self._folder / "settings.json"
         Settings(str(self._folder), type(self._plan)(**plan), self._drain_ns, metrics_port).write(told)
         command = (sys.executable, "-m", "harness.routing.process", "--settings", str(told))
-        note = processes.start(self._at, NAME, kind=NAME, command=command)
+        note = processes.start(self._at, NAME, kind=NAME, command=command, extra={"token": self._at.token})
         try:
             self.url = await processes.said(note, "ready ", READY_S)
-            self._note = processes.amend(note, url=self.url)
             self._metrics = (await self._ask("GET", "/health"))["metrics"]
+            extra = {"token": self._at.token, "metrics": self._metrics}
+            self._note = note = processes.amend(note, url=self.url, extra=extra)
             self._number = 0
             await self._numbered("POST", "/hold", None)
         except BaseException:
@@ -143,11 +145,12 @@ class BuiltinRouter:
             raise
 
     async def _launch_near(self, before: Note | None) -> None:
-        """Start one at the port of the one before, or at any that is free."""
-        port = urlsplit(before.url).port if before and before.url else None
+        """Start one at the ports of the one before, or at any that are free."""
+        url, metrics = (before.url, before.extra.get("metrics")) if before else (None, None)
+        port = urlsplit(url).port if url else None
         if port and not self._plan.port:
             try:
-                await self._launch(port, 0)
+                await self._launch(port, urlsplit(metrics).port or 0 if metrics else 0)
             except BackendError as error:
                 log.warning("the router's port is taken: %s", error)
             else:
@@ -171,24 +174,40 @@ class BuiltinRouter:
 
     # --- a router that dies -------------------------------------------------------------------------------------------
 
+    def _noted(self) -> Note | None:
+        found = processes.notes(self._at.state, self._at.run)
+        return next((note for note in found if note.name == NAME), None)
+
+    def _is_mine(self, note: Note) -> bool:
+        """Whether it is still the process of that note, and ours."""
+        noted = self._noted()
+        mine = (note.id, procfs.myself(), self._at.token)
+        return noted is not None and (noted.id, noted.owner, noted.extra["token"]) == mine
+
     def _watch(self) -> None:
         self._guard = asyncio.get_running_loop().create_task(self._revive(), name="router/guard")
 
     async def _revive(self) -> None:
         """Start it anew whenever it dies, with what it had."""
-        while self._note is not None:
-            note = self._note
+        while (note := self._note) is not None:
             await processes.ended(note)
+            if not self._is_mine(note):
+                return  # another harness has taken it up since, or ended it
             log.warning("the router has died and is started anew; %s", processes.told(note))
+            while not await self._started_anew(note):
+                await anyio.sleep(AGAIN_S)
+
+    async def _started_anew(self, dead: Note) -> bool:
+        async with self._one_at_a_time:
             try:
-                async with self._one_at_a_time:
-                    await self._launch_near(note)
-                    await self._numbered("PUT", "/behind", behind_json(self._behind))
-                    await self._numbered("PUT", "/routing", routing_json(self._routing))
+                await self._launch_near(dead)
+                await self._numbered("PUT", "/behind", behind_json(self._behind))
+                await self._numbered("PUT", "/routing", routing_json(self._routing))
             except BackendError as error:
                 log.warning("the router could not be started anew: %s", error)
-                self._note = note
-                await anyio.sleep(AGAIN_S)
+                self._note = self._note or dead
+                return False
+        return True
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 

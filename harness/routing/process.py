@@ -149,7 +149,7 @@ class Router:
             pass  # told to users as connections that end
 
     async def _close(self) -> None:
-        await stop_accepting(self._listening)
+        await stop_accepting([each for each in self._listening if each.fileno() >= 0])
         for runner in self._runners:
             await runner.cleanup()
         for each in self._listening:
