@@ -226,13 +226,13 @@ class LocalFleet:
         procfs.check()
         if self._around is not None:
             raise ServingError("the local replicas are running already; `stop` them first")
-        self._point = point
+        where, self._point = self._where, point
         self._turn, self._other_faults = asyncio.Event(), asyncio.Event()
         self._sender, self._receiver = anyio.create_memory_object_stream[Notice](NOTICES)
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
         faults = local_faults.ordered(self._faults)
         within_ns = self._scenario.rollout.ready_within_ns
-        self._around = Surroundings(self._where, self._plan, within_ns, session, faults, self._tell, self._turn.set)
+        self._around = Surroundings(where, self._plan, within_ns, session, faults, self._tell, self._turn.set)
         self._spawn(self._keep_pointed())
 
     async def _load(self, models: Mapping[Role, TrainedModel]) -> None:

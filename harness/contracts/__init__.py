@@ -8,6 +8,7 @@ asks only through the protocol, so it holds for a fake in memory and for a serve
 """
 
 from harness.contracts.checks import sample_model
+from harness.contracts.fleets import FLEET_CHECKS, FleetBench, check_fleet
 from harness.contracts.lineages import check_tampering
 from harness.contracts.notifiers import NOTIFIER_CHECKS, Heard, check_notifier
 from harness.contracts.platforms import PLATFORM_CHECKS, Patience, check_platform
@@ -18,14 +19,17 @@ from harness.contracts.sources import SOURCE_CHECKS, check_source
 from harness.contracts.staging import check_staging
 
 __all__ = [
+    "FLEET_CHECKS",
     "GATEWAY_CHECKS",
     "NOTIFIER_CHECKS",
     "PLATFORM_CHECKS",
     "REGISTRY_CHECKS",
     "SOURCE_CHECKS",
+    "FleetBench",
     "Heard",
     "Patience",
     "Ran",
+    "check_fleet",
     "check_gateway",
     "check_notifier",
     "check_platform",

@@ -16,7 +16,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-import aiohttp
 import anyio
 
 from harness.contracts.checks import hold, refuses, sample_model
@@ -31,6 +30,8 @@ LOOK_S: Final = 0.02
 
 async def _speaks(url: str) -> bool:
     """Whether somebody answers there, whatever the answer is."""
+    import aiohttp
+
     try:
         async with aiohttp.ClientSession() as session, session.get(f"{url}/ready") as response:
             await response.read()
