@@ -13,6 +13,7 @@ from harness.app.folders import LOG_NAME, state_of
 from harness.app.installed import DISTRIBUTION, catalog, planned
 from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import secrets
+from harness.app.orders import inbox_of
 from harness.app.running import Options, Rehearsal, Stop, conducted, parts, place
 from harness.domain.event import RunEnded, RunStarted
 from harness.domain.model import RegisteredPlan, Revision, Role
@@ -113,6 +114,7 @@ def resume(run: CutOff, options: Options, stop: Stop | None = None, *, rollback:
     driven = driving(scenario, made_of.platform, state, folder.name, switch.let_go, options.lease_s, resumed=True)
     with driven as lease:
         place(made_of.platform, folder, state, lease)
+        made_of = replace(made_of, inbox=inbox_of(scenario, folder, state))
         guard = lease.guarded if lease else None
         log, torn = EventLog.reopen(path, secrets=secrets(scenario.notify), guard=guard)
         for watcher in options.watchers:

@@ -18,6 +18,7 @@ from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of, state
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import channels, secrets
+from harness.app.orders import inbox_of
 from harness.app.pins import Pinned
 from harness.domain.event import Event
 from harness.domain.model import ARMS, GivenPlan, Revision
@@ -241,6 +242,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
             if lease:
                 sweep(state, options.say)
             place(made_of.platform, folder, state, lease)
+            made_of = replace(made_of, inbox=inbox_of(scenario, folder, state))
             durable, guard = scenario.clock is Clock.REAL, lease.guarded if lease else None
             log = EventLog(folder / LOG_NAME, durable=durable, secrets=secrets(scenario.notify), guard=guard)
             for watcher in options.watchers:

@@ -16,12 +16,14 @@ from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE, share_text
 from harness.engine.calls import answered
 from harness.engine.herald import Herald
+from harness.engine.inbox import Inbox
 from harness.errors import RuleViolation
 from harness.log import EventLog
 from harness.protocols import (
     MetricSource,
     MonitoringSystem,
     Notifier,
+    Orders,
     Platform,
     Readiness,
     Registry,
@@ -56,6 +58,8 @@ class Parts:
     """Where people are told, by channel."""
     monitoring: MonitoringSystem | None = None
     """Where what was promoted is watched from."""
+    inbox: Orders | None = None
+    """What people say from other terminals; None: they cannot (virtual time)."""
 
 
 @dataclass(slots=True)
@@ -91,6 +95,8 @@ class Executor:
     """How much of what people say in a rehearsal has been said."""
     herald: Herald | None = None
     """Tells people, beside everything else."""
+    inbox: Inbox | None = None
+    """Hears them."""
     intents: int = 0
     begun: dict[tuple[str, str], int] = field(default_factory=dict)
     """Intents of a run that was cut off: begun, and not known to be done. Who intends the same has the same number."""

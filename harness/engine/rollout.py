@@ -13,6 +13,7 @@ from harness.clock import Phase, instant, now_ns, sleep_until
 from harness.domain.analysis import AnalysisPolicy, Verdict
 from harness.domain.event import AnalysisStarted, AnalysisStopped, Awaited, Commanded, Noticed, StepEntered, StepHeld
 from harness.domain.model import Role
+from harness.domain.order_event import Spoken
 from harness.domain.resume_event import Checkpointed
 from harness.domain.rollout import (
     Action,
@@ -39,6 +40,7 @@ from harness.domain.units import SECOND
 from harness.engine import hooks
 from harness.engine.executor import Executor
 from harness.engine.experiment import experiment
+from harness.engine.inbox import listening
 from harness.engine.looks import analyse, observe
 from harness.errors import BackendError
 from harness.protocols import Case, Readiness
@@ -130,7 +132,8 @@ class Rollout:
             tasks.start_soon(self._look, None, self.looks, name="looks")
             if self.successor:
                 tasks.start_soon(self._supersede, *self.successor, name="successor")
-            end = await self._steps()
+            with listening(self.executor, self._told):
+                end = await self._steps()
             tasks.cancel_scope.cancel()
         return end
 
@@ -181,7 +184,10 @@ class Rollout:
             self.executor.tell(Commanded, seen.order.value, seen.by)
         if isinstance(seen, Ready):
             self.executor.told = {**self.executor.told, seen.role: Readiness(seen.wanted, seen.ready)}
-        return self.machine.next(transition.state, seen, self._elapsed())
+        then = self.machine.next(transition.state, seen, self._elapsed())
+        if isinstance(seen, Command) and self.executor.inbox:
+            self.executor.inbox.heard(seen, effect=bool(then.actions) or then.state != transition.state)
+        return then
 
     def _elapsed(self) -> int:
         return now_ns() - self.executor.origin_ns
@@ -306,6 +312,10 @@ class Rollout:
         """What people say: those that the scenario scripts, counted from the start of traffic."""
         async for scripted in self.executor.orders():
             self.see(Command(scripted.order, scripted.by))
+
+    def _told(self, spoken: Spoken) -> None:
+        """What they say from another terminal."""
+        self.see(Command(spoken.order, spoken.by, spoken.number))
 
     async def _supersede(self, at_ns: int, name: str) -> None:
         await sleep_until(self.executor.live_ns + at_ns)

@@ -35,6 +35,7 @@ from harness.engine.attempts import tried
 from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
+from harness.engine.inbox import Inbox
 from harness.engine.rollout import Checkpoint, Rollout
 from harness.engine.stages import gate, register
 from harness.errors import ClockError, HarnessError, InputError, LeaseLost, Rejected
@@ -84,11 +85,16 @@ async def run(
 
 async def led(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[], str]) -> Outcome:
     """A lifecycle from where it stands to its end, while people are told."""
-    herald = lifecycle.executor.herald = _herald(lifecycle.executor, header)
+    executor = lifecycle.executor
+    herald = executor.herald = _herald(executor, header)
+    if orders := executor.parts.inbox:
+        executor.inbox = Inbox(executor, orders, lambda: lifecycle.open)
     outcome, error = Outcome.ERROR, None
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(herald.run, name="herald")
+            if executor.inbox:
+                tasks.start_soon(executor.inbox.run, name="inbox")
             try:
                 outcome = await _through(lifecycle, stopped_by)
             except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
@@ -102,8 +108,9 @@ async def led(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[], s
 
 
 async def _through(lifecycle: "Lifecycle", stopped_by: Callable[[], str]) -> Outcome:
+    inbox = lifecycle.executor.inbox
     try:
-        end = await lifecycle.run()
+        end = await (inbox.unless_aborted(lifecycle.run) if inbox else lifecycle.run())
     except anyio.get_cancelled_exc_class():
         by = stopped_by()
         await lifecycle.conclude(End(Outcome.ABORTED, f"stopped by {by}"), interrupted=by)

@@ -12,6 +12,7 @@ from harness.domain.data_event import DataQualityChecked
 from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import Event
 from harness.domain.model import Role
+from harness.domain.order_event import Ordered
 from harness.domain.resume_event import FoundRunning, Resumed
 from harness.domain.rollout import Finding, Outcome
 from harness.domain.training_event import CrossValidated, ExperimentChosen, ExperimentTried, Tuned
@@ -290,6 +291,12 @@ def _(event: vocabulary.Awaited) -> str:
 @tell.register
 def _(event: vocabulary.Commanded) -> str:
     return f"{event.by} said: {event.order}"
+
+
+@tell.register
+def _(event: Ordered) -> str | None:
+    """That it came is told by what comes of it; why it was given stands nowhere else."""
+    return f"why {event.by} says {event.order}: {event.note}" if event.note else None
 
 
 @tell.register

@@ -29,6 +29,7 @@ ORDERS: Final = (
         note TEXT NOT NULL,
         said_at TEXT NOT NULL,
         taken_at TEXT,
+        accepted INTEGER,
         answer TEXT
     )
     """,
