@@ -258,7 +258,7 @@ def test_what_cannot_be_served_by_a_process_is_told_with_a_remedy(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-class TrustMe(LogisticRegression):
+class TrustMe(LogisticRegression):  # type: ignore[misc]
     """Of a module that no server trusts."""
 
 
