@@ -83,9 +83,9 @@ class BuiltinRouter:
         """Take up the router of this place, where it lives; else a new one listens, at its port if that is free."""
         note = self._noted()
         if note is not None and processes.alive(note):
-            note = processes.amend(processes.take_over(note), extra={**note.extra, "token": self._at.token})
-            self._note = note
             if await self._adopted():
+                extra = {**note.extra, "token": self._at.token}
+                self._note = processes.amend(processes.take_over(note), extra=extra)
                 self._watch()
                 return self._routing
             await processes.stop(note)
@@ -194,7 +194,7 @@ class BuiltinRouter:
             if not self._is_mine(note):
                 return  # another harness has taken it up since, or ended it
             log.warning("the router has died and is started anew; %s", processes.told(note))
-            while not await self._started_anew(note):
+            while not await self._started_anew(note):  # noqa: ASYNC110 - each look is a try
                 await anyio.sleep(AGAIN_S)
 
     async def _started_anew(self, dead: Note) -> bool:

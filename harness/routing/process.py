@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -79,36 +79,47 @@ def private_socket(file: Path) -> socket.socket:
 
 
 class Router:
-    """One router, from its sockets to its end."""
+    """One router, from its sockets to its end.
+
+    Args:
+        settings: what it is told.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.control = Control(Path(settings.folder), Replicas(), clock.reader())
+        self.metrics = Metrics(self.control)
         self._stop = asyncio.Event()
         self._listening: list[socket.socket] = []
         self._runners: list[Any] = []
 
-    async def run(self) -> None:
-        """Serve until it is told to end."""
-        folder, plan, now = Path(self.settings.folder), self.settings.plan, clock.reader()
-        control = Control(folder, Replicas(), now)
-        metrics = Metrics(control)
+    def stop(self) -> None:
+        """Have it let nobody else in, and end once it has answered what is in flight."""
+        self._stop.set()
+
+    async def run(self, ready: Callable[[str], None]) -> None:
+        """Serve until it is told to stop.
+
+        Args:
+            ready: told where users ask, once it listens.
+
+        Raises:
+            InputError: it cannot listen there.
+        """
+        plan, now = self.settings.plan, clock.reader()
         async with AsyncExitStack() as stack:
-            asker = Asker(plan, control.replicas, now, metrics.retried)
+            asker = Asker(plan, self.control.replicas, now, self.metrics.retried)
             stack.push_async_callback(asker.close)
-            copies = Copies(asker, metrics, now)
+            copies = Copies(asker, self.metrics, now)
             stack.push_async_callback(copies.close)
-            proxy = Proxy(plan, control, asker, copies, metrics, now)
+            proxy = Proxy(plan, self.control, asker, copies, self.metrics, now)
             stack.push_async_callback(self._close)
             about = {"pid": os.getpid()}
-            admin = Admin(control, copies, metrics, self.settings.drain_ns, about, self._stop.set)
+            admin = Admin(self.control, copies, self.metrics, self.settings.drain_ns, about, self.stop)
             await self._open(proxy, admin, about)
-            self._hear()
-            gc.collect()
-            gc.freeze()
-            sys.stdout.write(f"ready {about['url']}\n")
-            sys.stdout.flush()
+            ready(str(about["url"]))
             await self._stop.wait()
-            await self._drain(proxy, metrics)
+            await self._drain(proxy)
 
     async def _open(self, proxy: Proxy, admin: Admin, about: dict[str, Any]) -> None:
         plan, folder = self.settings.plan, Path(self.settings.folder)
@@ -128,12 +139,7 @@ class Router:
         self._runners.append(runner)
         await web.SockSite(runner, listening, backlog=BACKLOG).start()
 
-    def _hear(self) -> None:
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, self._stop.set)
-
-    async def _drain(self, proxy: Proxy, metrics: Metrics) -> None:
+    async def _drain(self, proxy: Proxy) -> None:
         """Let nobody else in, and answer what is in flight."""
         proxy.draining = True
         await stop_accepting(self._listening)
@@ -143,7 +149,7 @@ class Router:
         most_s = plan.timeout_ns * (plan.retries + 1) / SECOND
         try:
             async with asyncio.timeout(most_s):
-                while metrics.in_flight:  # noqa: ASYNC110 - a count, and fifty looks a second
+                while self.metrics.in_flight:  # noqa: ASYNC110 - a count, and fifty looks a second
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             pass  # told to users as connections that end
@@ -190,7 +196,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run(settings: Settings) -> None:
-    await Router(settings).run()
+    router = Router(settings)
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, router.stop)
+
+    def ready(url: str) -> None:
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection walks it again
+        sys.stdout.write(f"ready {url}\n")
+        sys.stdout.flush()
+
+    await router.run(ready)
 
 
 if __name__ == "__main__":
