@@ -54,6 +54,8 @@ class Inbox:
         """Taken, and not answered yet."""
         self._with: dict[int, Hear] = {}
         """Who was handed them."""
+        self._patient: set[int] = set()
+        """Given to a harness that is dead: they wait until somebody listens again."""
         self._answers: list[tuple[int, str, bool]] = []
         """To be given."""
         self._scope: anyio.CancelScope | None = None
@@ -132,6 +134,7 @@ class Inbox:
         events = self._executor.log.events
         told = {event.number: place for place, event in enumerate(events) if isinstance(event, Ordered)}
         for spoken in await self._orders.unanswered():
+            self._patient.add(spoken.number)
             after = told.get(spoken.number)
             if after is None:
                 await self._take_up(spoken)
@@ -164,13 +167,16 @@ class Inbox:
             if self._with.get(spoken.number) != self._listener:
                 self._with[spoken.number] = self._listener
                 refusal = self._listener(spoken)
-        elif self._stage() in SETTLING and self._scope:
-            return  # whoever listens next, or the run, hears it when that is done
+        elif self._scope and (self._stage() in SETTLING or self._keeps(spoken)):
+            return  # whoever listens next, or the run, hears it then
         else:
             refusal = self._end_run(spoken)
         if refusal is not None:
             self._waiting.pop(spoken.number, None)
             self._answers.append((spoken.number, refusal, False))
+
+    def _keeps(self, spoken: Spoken) -> bool:
+        return spoken.number in self._patient and spoken.order is not Order.ABORT
 
     def _again(self) -> None:
         """Hand on what nobody has answered: whoever had it may have come to an end, or another one listens now."""
