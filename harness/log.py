@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
-from harness.domain import attempts, data_event, drift_event, evaluation_event, order_event, resume_event
+from harness.domain import attempts, data_event, drift_event, evaluation_event, faster, order_event, resume_event
 from harness.domain import event as vocabulary
 from harness.domain import load_event as load_vocabulary
 from harness.domain import training_event as training_vocabulary
@@ -59,6 +59,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
         drift_event,
         resume_event,
         order_event,
+        faster,
     )
     for name, kind in vars(words).items()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event

@@ -16,6 +16,7 @@ from harness.app.notifiers import secrets
 from harness.app.orders import inbox_of
 from harness.app.running import Options, Rehearsal, Stop, conducted, parts, place
 from harness.domain.event import RunEnded, RunStarted
+from harness.domain.faster import TimeScaled, faster
 from harness.domain.model import RegisteredPlan, Revision, Role
 from harness.domain.scenario import Clock, Scenario
 from harness.domain.secrets import MASKED, mask, secrets_in
@@ -63,7 +64,10 @@ def cut_off(folder: Path, *, trust_pickle: bool = False) -> CutOff:
         raise InputError(f"{folder.name} ran on virtual time, and nothing of it outlives its process; {again}")
     if not started.run_id or not started.text:
         raise InputError(f"{path}: the log does not say what a resumed run needs to know of its scenario; {again}")
-    return CutOff(folder, started, events, _scenario(started, trust_pickle=trust_pickle))
+    found = _scenario(started, trust_pickle=trust_pickle)
+    for scaled in events.of(TimeScaled):
+        found = faster(found, scaled.factor)
+    return CutOff(folder, started, events, found)
 
 
 def _scenario(started: RunStarted, *, trust_pickle: bool) -> Scenario:

@@ -22,6 +22,10 @@ Examples:
 @options.scenario_flags
 @options.backend_flags
 @options.clock
+@click.option(
+    "--time-scale", type=click.FloatRange(min=1, max=100_000), default=1.0, metavar="FACTOR", cls=options.OfOneCall,
+    help="On real time: make what the policy waits for so many times shorter, such as 60.",
+)  # fmt: skip
 @options.trust_pickle
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenarios side by side.")
 @options.output_flags
@@ -44,6 +48,7 @@ def run(
     registry: str | None,
     tracker: str | None,
     clock: str | None,
+    time_scale: float,
     trust_pickle: bool,
     workers: int,
     json_file: str | None,
@@ -82,6 +87,7 @@ def run(
     except ScenarioError as error:
         ci.annotate(ci.wrong_files(error.problems))
         raise
+    scenarios = [_scaled(scenario, time_scale, quiet=quiet) for scenario in scenarios]
     how = app.Options(
         reports=reports,
         window_ns=_window_ns(window),
@@ -149,6 +155,24 @@ def _load(
     if problems:
         raise ScenarioError(problems)
     return found, skipped
+
+
+def _scaled(scenario: Any, factor: float, *, quiet: bool) -> Any:
+    """What the policy waits for made shorter; says where looks will find too little."""
+    if factor == 1:
+        return scenario
+    from harness.domain.faster import faster, thin
+    from harness.domain.scenario import Clock
+
+    if scenario.clock is not Clock.REAL:
+        raise InputError(
+            f"{scenario.path} runs on virtual time, where waiting takes none: leave --time-scale out, or add "
+            "--clock real"
+        )
+    shorter = faster(scenario, factor)
+    for warning in () if quiet else thin(shorter):
+        click.echo(f"{scenario.path}: {warning}", err=True)
+    return shorter
 
 
 def _window_ns(text: str | None) -> int | None:

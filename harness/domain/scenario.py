@@ -77,6 +77,8 @@ class Scenario:
     """What there is to say of real processes, routers, Prometheus and Kubernetes."""
     attempts: Mapping[str, Attempts] = field(default_factory=dict)
     """How often a stage before deployment is tried, and how long it may take, by its name; others once."""
+    time_scale: float = 1.0
+    """What the policy waits for was shortened so many times (`domain.faster`); 1: it is as in the file."""
 
 
 def dated(scenario: Scenario) -> Scenario:

@@ -24,6 +24,7 @@ from harness.domain.event import (
     StageStarted,
     TrafficStarted,
 )
+from harness.domain.faster import TimeScaled
 from harness.domain.fault import Fault
 from harness.domain.lifecycle import Aftercare, OnAlarm, Successor
 from harness.domain.model import Revision, Role, TrainedModel
@@ -80,6 +81,8 @@ async def run(
         raise ClockError("this scenario's backends wait for the outside world; run it with `--clock real`")
     executor = Executor(scenario, parts, log, origin_ns=now_ns())
     executor.tell(_started, scenario, parts, header)
+    if scenario.time_scale != 1:
+        executor.tell(TimeScaled, scenario.time_scale)
     return await led(Lifecycle(executor), header, stopped_by)
 
 

@@ -11,6 +11,7 @@ from harness.domain.attempts import StageRetried
 from harness.domain.data_event import DataQualityChecked
 from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import Event
+from harness.domain.faster import TimeScaled
 from harness.domain.model import Role
 from harness.domain.order_event import Ordered
 from harness.domain.resume_event import FoundRunning, Resumed
@@ -108,6 +109,11 @@ def _split(weights: Mapping[Role, int]) -> str:
 @tell.register
 def _(event: vocabulary.RunStarted) -> str:
     return f"run begins: {event.scenario}, seed {event.seed}, {event.clock} clock"
+
+
+@tell.register
+def _(event: TimeScaled) -> str:
+    return f"time scale {event.factor:g}: what the policy waits for is so many times shorter than in the file"
 
 
 @tell.register
