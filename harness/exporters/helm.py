@@ -140,7 +140,9 @@ class _Marks:
         most = f"max .Values.{role}.replicas .Values.autoscaling.maxReplicas"
         for mark, becomes in {**self.texts, **self.numbers, str(MARKS * 2): f"{{{{ {most} }}}}"}.items():
             text = text.replace(mark, becomes)
-        return HOSTS.sub(_hostnames, RESOURCES.sub(_resources, text))
+        text = HOSTS.sub(_hostnames, RESOURCES.sub(_resources, text))
+        place, _, what = path.partition("/")
+        return _unless_default(place, text) if what == "namespace" else text
 
     def _walked(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -173,6 +175,11 @@ def _expression(path: tuple[str, ...], function: str) -> str:
 def _resources(found: re.Match[str]) -> str:
     indent = found[1]
     return f"{indent}resources:\n{indent}  {{{{- toYaml .Values.resources | nindent {len(indent) + 2} }}}}"
+
+
+def _unless_default(place: str, text: str) -> str:
+    """That namespace is there always."""
+    return f'{{{{- if ne .Values.namespaces.{place} "default" }}}}\n{text}{{{{- end }}}}\n'
 
 
 def _hostnames(found: re.Match[str]) -> str:

@@ -20,7 +20,8 @@ from tests.shipped import SCENARIOS
 
 WAITS = {
     "duration_ns", "every_ns", "window_ns", "within_ns", "at_most_ns", "batch_pause_ns", "stepwise_ns",
-    "retire_after_ns", "at_ns", "ramp_ns", "until_ns", "delay_ns", "for_ns", "cool_down_ns", "keep_previous_ns", "apart_ns", "walk_ns",
+    "retire_after_ns", "at_ns", "ramp_ns", "until_ns", "delay_ns", "for_ns", "cool_down_ns", "keep_previous_ns",
+    "apart_ns", "walk_ns",
     "repeat_ns", "period_ns", "phase_ns",
 }  # fmt: skip
 LEFT = {"staging", "load", "service", "real", "attempts", "stable", "candidate", "source", "drift"}

@@ -9,12 +9,18 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import app
+from harness.domain.model import Role
+from harness.domain.rollout import HeaderRoute, Routing
 from harness.domain.scenario import Scenario
 from harness.errors import InputError
 from harness.exporters import helm, kubernetes
 from harness.exporters.text import yaml_text
+from harness.manifests import naming, routes
+from tests.exporters import http_route
 from tests.requires import module
 from tests.shipped import SCENARIOS
 
@@ -67,17 +73,45 @@ def test_every_manifest_is_valid_by_schema(shape: str, version: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_route_shares_out_all_traffic(shape: str) -> None:
-    """By the fields that Gateway API v1 defines (HTTPRouteSpec, HTTPBackendRef: weight is 0 to 1,000,000)."""
+    """By what the Gateway API publishes of its version v1 (`http_route`), which is no schema of Kubernetes' own."""
     made = objects(kubernetes.manifests(scenario_of(shape), Path()).files)
     (route,) = [each for each in made.values() if each["kind"] == "HTTPRoute"]
-    assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
-    assert set(route["spec"]) <= {"parentRefs", "hostnames", "rules"}
+    jsonschema.validate(route, http_route.SCHEMA)
     (rule,) = route["spec"]["rules"]
     weights = [ref["weight"] for ref in rule["backendRefs"]]
     assert sum(weights) == 10_000
-    assert all(0 <= weight <= 1_000_000 for weight in weights)
     services = {name.rpartition("/")[2] for name in made if name.startswith("Service ")}
     assert {ref["name"] for ref in rule["backendRefs"]} <= services
+
+
+def test_a_route_by_header_goes_to_the_candidate_whatever_the_shares() -> None:
+    scenario, arms = scenario_of("registry"), {Role.STABLE: 9_000, Role.CANDIDATE: 1_000}
+    asked = Routing(arms, (HeaderRoute("testers", "x-tester", "yes"),))
+    route = routes.http_route(scenario, asked)
+    jsonschema.validate(route, http_route.SCHEMA)
+    assert route["spec"]["rules"][0] == {
+        "matches": [{"headers": [{"type": "Exact", "name": "x-tester", "value": "yes"}]}],
+        "backendRefs": [{"name": "churn-prediction-candidate", "port": 8080, "weight": 1}],
+    }
+    assert routes.weights_of(scenario, route) == arms
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**route, "spec": {**route["spec"], "rules": []}}, http_route.SCHEMA)
+
+
+@given(st.text(min_size=1, max_size=120), st.sampled_from(("stable", "candidate", "v12-baseline")))
+def test_every_model_has_a_name_that_kubernetes_takes(name: str, end: str) -> None:
+    """RFC 1123 for names, beginning with a letter as a Service's must (RFC 1035); and values of labels."""
+    made = naming.dns_name(name, end)
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", made)
+    assert len(made) <= 63
+    assert made.endswith(f"-{end}")
+    assert re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", naming.label(name))
+    assert len(naming.label(name)) <= 63
+
+
+@given(st.lists(st.text(min_size=1, max_size=100), min_size=2, max_size=2, unique=True))
+def test_two_models_never_share_a_name(names: list[str]) -> None:
+    assert len({naming.dns_name(name) for name in names}) == 2
 
 
 def test_the_harness_may_do_only_what_it_does() -> None:
@@ -114,7 +148,7 @@ def test_a_registry_that_pods_cannot_reach_is_refused() -> None:
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
-    """As Helm renders the few functions that the chart uses: quote, int64, max, toYaml, nindent, with."""
+    """As Helm renders the few functions that the chart uses: quote, int64, max, toYaml, nindent, with, if ne."""
 
     def value(path: str) -> Any:
         found: Any = values
@@ -139,6 +173,10 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
         indent = " " * int(found[2])
         return "\n" + "".join(f"{indent}{line}\n" for line in yaml_text(value(found[1])).splitlines()).rstrip("\n")
 
+    def unequal(found: re.Match[str]) -> str:
+        return found[3] if value(found[1]) != found[2] else ""
+
+    template = re.sub(r'\{\{- if ne (\S+) "(\w+)" \}\}\n(.*?)\{\{- end \}\}\n', unequal, template, flags=re.DOTALL)
     text = re.sub(r" *\{\{- with (\S+) \}\}\n(.*?\n) *\{\{- end \}\}\n", block, template, flags=re.DOTALL)
     text = re.sub(r"\s*\{\{- toYaml (\S+) \| nindent (\d+) \}\}", inserted, text)
     return re.sub(r"\{\{ (.+?) \}\}", expression, text)
@@ -151,10 +189,7 @@ def test_the_chart_renders_to_the_manifests(shape: str) -> None:
     values = yaml.safe_load(chart["values.yaml"])
     jsonschema.validate(values, json.loads(chart["values.schema.json"]))
     made = {name: rendered(text, values) for name, text in chart.items() if name.endswith(".yaml") and "/" in name}
-    plain = objects(kubernetes.manifests(scenario, Path()).files)
-    charted = objects(made)
-    namespaces = {name for name in charted if name.startswith("Namespace ")} - set(plain)  # default needs none
-    assert {name: each for name, each in charted.items() if name not in namespaces} == plain
+    assert objects(made) == objects(kubernetes.manifests(scenario, Path()).files)
 
 
 def test_other_values_render_to_other_manifests() -> None:
