@@ -9,23 +9,26 @@ from typing import Any
 import anyio
 import pytest
 
+from harness import app
 from harness.clock import run_real
 from harness.domain.event import RunEnded, RunStarted
+from harness.domain.faster import TimeScaled, faster
 from harness.domain.order_event import Spoken
 from harness.domain.rollout import Outcome
 from harness.log import EventLog
 from harness.state import lease as leases
 from harness.state.inbox import Inbox
+from tests.shipped import SCENARIOS
 
 WORDS = ("approve", "reject", "promote", "abort")
 
 
-def begun(name: str, clock: str = "real") -> Path:
+def begun(name: str, clock: str = "real", **host: Any) -> Path:
     """A run's folder, whose log has begun."""
     folder = Path("reports/s") / name
     folder.mkdir(parents=True)
     log = EventLog(folder / "events.jsonl")
-    log.append(RunStarted(0, 1, "s", "", 7, clock, 10**9, "canary", (), (), (), 0, 0, (), ()))
+    log.append(RunStarted(0, 1, "s", "", 7, clock, 10**9, "canary", (), (), (), 0, 0, (), (), **host))
     log.close()
     return folder
 
@@ -116,3 +119,22 @@ def test_latest_among_several_that_are_under_way_names_them(call: Any) -> None:
         done = call("promote", "latest")
     assert done.code == 2
     assert "name one of 20260101T000000-7, 20260101T000001-7" in done.err
+
+
+def test_waiting_is_shortened_on_real_time_only(call: Any) -> None:
+    done = call("run", SCENARIOS / "canary_regression.yaml", "--time-scale", "60")
+    assert (done.code, "leave --time-scale out, or add --clock real" in done.err) == (2, True)
+    assert not Path("reports").exists()
+    assert call("run", SCENARIOS / "canary_regression.yaml", "--time-scale", "0.5").code == 2
+
+
+def test_a_run_that_was_cut_off_keeps_its_time_scale(call: Any) -> None:
+    del call  # an empty folder
+    path = str(SCENARIOS / "canary_regression.yaml")
+    scenario = app.load_scenario(path, clock="real", quick=True)
+    folder = begun("20260101T000000-7", path=path, text=scenario.text, run_id="r", overrides=scenario.overrides)
+    assert app.cut_off(folder).scenario == scenario
+    log, _ = EventLog.reopen(folder / "events.jsonl")
+    log.append(TimeScaled(1, 60.0))
+    log.close()
+    assert app.cut_off(folder).scenario == faster(scenario, 60.0)
