@@ -63,7 +63,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
 	printf 'hatchling\neditables\n' | $(COMPILE) pyproject.toml - --output-file requirements.lock
-	printf 'hatchling\neditables\n' | $(COMPILE) pyproject.toml - --extra dev --extra dask --extra dvc --extra mlflow --extra parquet --extra postgresql --constraints requirements.lock --output-file requirements-dev.lock
+	printf 'hatchling\neditables\n' | $(COMPILE) pyproject.toml - --extra dev --extra dask --extra dvc --extra kubernetes --extra mlflow --extra parquet --extra postgresql --constraints requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

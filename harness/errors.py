@@ -24,6 +24,8 @@
     ├── ClockError               virtual time cannot go on
     │   └── Deadlock             everything waits and no timer is set
     ├── RuleViolation            a rollout asked for what must never be; a defect of its strategy
+    ├── LeaseError               another harness drives the rollout: exit code 3
+    │   └── LeaseLost            it was ours, and is not any more: nothing may be done or written
     └── LogError                 an event log that cannot be written or read: exit code 3
 
 Callers catch a branch of this tree. Each message says what to change.
@@ -180,6 +182,14 @@ class Deadlock(ClockError):
 
 class RuleViolation(HarnessError):
     """A rollout asked for what must never be (weights that do not sum to the whole, an arm that is not ready)."""
+
+
+class LeaseError(HarnessError):
+    """Another harness drives the rollout; the message names its run and process."""
+
+
+class LeaseLost(LeaseError):
+    """Another harness has taken the rollout over: this one may neither act nor write any more."""
 
 
 class LogError(HarnessError):

@@ -13,11 +13,12 @@ import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
-from harness.domain import attempts, data_event, drift_event, evaluation_event
+from harness.domain import attempts, data_event, drift_event, evaluation_event, faster, order_event, resume_event
 from harness.domain import event as vocabulary
 from harness.domain import load_event as load_vocabulary
 from harness.domain import training_event as training_vocabulary
@@ -41,13 +42,25 @@ from harness.domain.load_event import (
     LoadStarted,
 )
 from harness.domain.secrets import mask, secrets_in
-from harness.errors import LogError
+from harness.errors import BackendError, LogError
+from harness.state.files import cut_torn, sync_folder
 
 E = TypeVar("E", bound=Event)
 
 EVENTS: Final[Mapping[str, type[Event]]] = {
     name: kind
-    for words in (vocabulary, load_vocabulary, training_vocabulary, attempts, evaluation_event, data_event, drift_event)
+    for words in (
+        vocabulary,
+        load_vocabulary,
+        training_vocabulary,
+        attempts,
+        evaluation_event,
+        data_event,
+        drift_event,
+        resume_event,
+        order_event,
+        faster,
+    )
     for name, kind in vars(words).items()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
@@ -111,22 +124,66 @@ class EventLog:
         path: where the lines go; None keeps the log in memory only.
         durable: sync each line to disk before `append` returns (for runs on real time, that may have to be resumed).
         secrets: texts that are masked, besides the values of secret variables.
+        guard: inside it the run is still ours to write of (`Lease.guarded`), or LeaseLost is raised.
     """
 
-    def __init__(self, path: Path | None = None, *, durable: bool = False, secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        durable: bool = False,
+        secrets: Iterable[str] = (),
+        guard: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.events: list[Event] = []
         self._watchers: list[Callable[[int, Event], None]] = []
         self._digest = hashlib.sha256()
-        self._durable = durable
+        self.durable = durable
+        self._guard = guard or nullcontext
         self._path = path
         self._concluding = False
         self._secrets = (*secrets, *secrets_in(os.environ))
         self.failure: LogError | None = None
         """Why the file lacks what came last; None while it holds every event."""
         try:
-            self._file = path.open("x", encoding="utf-8", newline="\n", buffering=1) if path else None
+            self._file = self._opened(path, "x") if path else None
         except OSError as error:
             raise self._lost(error) from error
+
+    @classmethod
+    def reopen(
+        cls,
+        path: Path,
+        *,
+        secrets: Iterable[str] = (),
+        guard: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> tuple["EventLog", int]:
+        """A durable log that goes on where another process was cut off; and how many bytes of a torn line were cut off.
+
+        Raises:
+            LogError: the file cannot be read or written.
+            LeaseLost: the run is another harness's.
+        """
+        log = cls(durable=True, secrets=secrets, guard=guard)
+        log._path = path
+        with log.ours():
+            torn = cut_torn(path)
+            events = read(path)
+            try:
+                log._file = log._opened(path, "a")
+            except OSError as error:
+                raise log._lost(error) from error
+        for number, event in enumerate(events):
+            log._digest.update(_line(number, event, host=False, hide=log._hide).encode())
+        log.events = list(events)
+        log._concluding = any(_concludes(event) for event in events)
+        return log, torn
+
+    def _opened(self, path: Path, mode: str) -> TextIO:
+        file = path.open(mode, encoding="utf-8", newline="\n", buffering=1)
+        if self.durable:
+            sync_folder(path.parent)  # or a power cut takes the file away, name and all
+        return typing.cast(TextIO, file)
 
     def watch(self, watcher: Callable[[int, Event], None]) -> None:
         """Call ``watcher(sequence number, event)`` for each event from now on."""
@@ -137,9 +194,10 @@ class EventLog:
         if self.events and isinstance(self.events[-1], ENDS):
             raise LogError(f"the run has ended; {type(event).__name__} comes too late")
         number = len(self.events)
-        self._digest.update(_line(number, event, host=False, hide=self._hide).encode())
         line = _line(number, event, host=True, hide=self._hide)
-        lost = self._write(line)
+        with self.ours():
+            lost = self._write(line)
+        self._digest.update(_line(number, event, host=False, hide=self._hide).encode())
         # What is kept and shown is what a reader of the file will see, to the last digit.
         written = decode(line)
         self.events.append(written)
@@ -150,6 +208,22 @@ class EventLog:
             raise lost
         return number
 
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """A while in which nobody else takes the run over; to be asked for before an effect that has no intent.
+
+        Where it cannot be told whose it is (a full disk), it is taken to be ours still: traffic must be made safe.
+
+        Raises:
+            LeaseLost: another harness has the run.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._guard())
+            except BackendError as error:
+                self.failure = self.failure or LogError(f"{self._path}: {error}")
+            yield
+
     def _hide(self, text: str) -> str:
         return mask(text, self._secrets)
 
@@ -159,7 +233,7 @@ class EventLog:
             return None
         try:
             self._file.write(line)
-            if self._durable:
+            if self.durable:
                 self._file.flush()
                 os.fsync(self._file.fileno())
         except OSError as error:

@@ -4,7 +4,7 @@ A backend is a class that keeps one of these promises; it arrives by the entry p
 the name ``KIND.WORD`` (``registry.memory``), and `harness.contracts` holds the checks that its author can run.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, runtime_checkable
 
@@ -15,6 +15,7 @@ from harness.domain.event import ArmTotals, Event, InputColumn
 from harness.domain.fault import Fault
 from harness.domain.lineage import Deployment, Lineage
 from harness.domain.model import Revision, Role, TrainedModel
+from harness.domain.order_event import Spoken
 from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Traffic
@@ -334,6 +335,29 @@ class Platform(Protocol):
 
     async def stop(self) -> None:
         """End traffic and free what `start` took."""
+        ...
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+class Orders(Protocol):
+    """What people say to a run from another terminal. Its methods raise BackendError where they cannot be heard."""
+
+    async def take(self) -> Sequence[Spoken]:
+        """Orders that have come since, oldest first; each is taken once."""
+        ...
+
+    async def unanswered(self) -> Sequence[Spoken]:
+        """Those that were taken and never answered, by a harness that is dead."""
+        ...
+
+    async def answer(self, number: int, text: str, *, accepted: bool) -> None:
+        """Tell whoever gave an order what became of it, and whether it had an effect."""
+        ...
+
+    async def give_back(self, number: int) -> None:
+        """Leave an order that was taken to the harness that has the run now."""
         ...
 
 

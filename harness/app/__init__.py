@@ -7,6 +7,7 @@ scenarios.py    a scenario file read, and its policy foreseen
 building.py     a scenario made in Python
 references.py   what a scenario refers to, held against it before anything runs
 running.py      one run: parts, time, signals; notifiers.py: whom it tells
+resuming.py     one that was cut off, taken up again; driving.py: who drives a rollout
 registry.py     the model registry looked at and changed by hand
 folders.py      runs on disk; kept.py: all of them, and those that may go
 
@@ -18,12 +19,14 @@ from harness.app.folders import LOG_NAME, PAGE_NAME, find_run, suite_folder
 from harness.app.installed import catalog, lacking
 from harness.app.kept import Kept, kept_runs, prunable, prune, retain
 from harness.app.references import check_references
+from harness.app.resuming import CutOff, cut_off, resume
 from harness.app.running import Options, Rehearsal, Stop, Watcher, attempt, parts, rehearse, run, run_sync
 from harness.app.scenarios import load_scenario, timeline
 
 __all__ = [
     "LOG_NAME",
     "PAGE_NAME",
+    "CutOff",
     "Kept",
     "Options",
     "Rehearsal",
@@ -33,6 +36,7 @@ __all__ = [
     "attempt",
     "catalog",
     "check_references",
+    "cut_off",
     "find_run",
     "kept_runs",
     "lacking",
@@ -42,6 +46,7 @@ __all__ = [
     "prune",
     "rehearsal",
     "rehearse",
+    "resume",
     "retain",
     "run",
     "run_sync",

@@ -22,6 +22,11 @@ def run_id_of(scenario: Scenario) -> str:
     return f"{clock.utc_now():%Y%m%dT%H%M%S}-{scenario.seed}"
 
 
+def state_of(reports: Path) -> Path:
+    """Where what several runs must agree on is kept: leases, orders, notes of processes. It need not be there yet."""
+    return reports.resolve() / ".state"
+
+
 def folder_for(below: Path, run_id: str) -> Path:
     """A new folder of that name; a number is added where one exists already."""
     for attempt in range(1, 1000):

@@ -3,25 +3,30 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
 
 from harness import clock
-from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of
+from harness.app.driving import driving, sweep
+from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of, state_of
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import channels, secrets
+from harness.app.orders import inbox_of
+from harness.app.pins import Pinned
 from harness.domain.event import Event
-from harness.domain.model import ARMS, GivenPlan
+from harness.domain.model import ARMS, GivenPlan, Revision
 from harness.domain.rollout import Outcome
 from harness.domain.scenario import Clock, Scenario
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError, LeaseLost
 from harness.log import EventLog
+from harness.state.lease import TTL_S
 
 Watcher = Callable[[int, Event], None]
 
@@ -37,9 +42,13 @@ class Stop:
         """Ask; asking again changes nothing."""
         if not self.by:
             self.by = by
-            if self._cancel:
-                with contextlib.suppress(RuntimeError):  # asked from another thread as the loop closes: it has ended
-                    self._cancel()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """End what is under way though nobody asked: another harness drives it now."""
+        if self._cancel:
+            with contextlib.suppress(RuntimeError):  # asked from another thread as the loop closes: it has ended
+                self._cancel()
 
     def _bind(self, cancel: Callable[[], object] | None) -> None:
         self._cancel = cancel
@@ -62,6 +71,11 @@ class Rehearsal:
     def path(self) -> Path:
         """The event log's file."""
         return self.folder / LOG_NAME
+
+
+def _unsaid(text: str) -> None:
+    """Nobody listens; a function with a name, for options go to other processes."""
+    del text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +104,16 @@ class Options:
     """The highest rate at one that is not on this machine, such as 500/s, or none; default 100/s."""
     crew: Any = None
     """Generators of the caller's own for a live load test, instead of processes on this machine."""
+    lease_s: float = TTL_S
+    """How long a lease on a rollout lasts without being renewed; only on real time."""
+    say: Callable[[str], object] = _unsaid
+    """Told of what dead runs had left."""
 
 
-def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
-    """Everything a run is made of."""
+def parts(
+    scenario: Scenario, run_id: str, options: Options, pins: Mapping[tuple[str, str], Revision] = MappingProxyType({})
+) -> Any:
+    """Everything a run is made of; ``pins`` says which versions aliases named when a run began that was cut off."""
     from harness import arrivals
     from harness.data.stage import Validate
     from harness.engine import Parts
@@ -111,7 +131,8 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     machine = machine_of(scenario)
     platform, metrics = _platform(planned(scenario, machine), options)
     cache = options.reports / ".cache" / "models" if options.cache else None
-    stages: list[Stage] = [Train(registry, cache, model_store(registry, tracker)), Evaluate()]
+    known: Any = Pinned(registry, pins) if pins else registry
+    stages: list[Stage] = [Train(known, cache, model_store(registry, tracker)), Evaluate()]
     if scenario.model.evaluation:
         from harness.training.examine import Examine
 
@@ -119,7 +140,7 @@ def parts(scenario: Scenario, run_id: str, options: Options) -> Any:
     if scenario.model.checks:
         from harness.gates import Gates
 
-        stages.append(Gates(scenario.model.checks, registry))
+        stages.append(Gates(scenario.model.checks, known))
     stages += [stage(word)(scenario) for word in scenario.stages]
     staging: list[Stage] = []
     if scenario.staging:
@@ -202,40 +223,91 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     Raises:
         HarnessError: the run could not even begin.
     """
+    from harness import engine
     from harness.engine.run import Header
 
     run_id = run_id_of(scenario)
     # Two runs of one second share a name; their intents must not. Imports are done when the first event comes.
     made_of = parts(scenario, f"{run_id}-{uuid.uuid4().hex[:8]}", options)
     scenario = planned(scenario, made_of.machine)
-    folder = folder_for(options.reports / scenario.name, run_id)
-    made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
-    log = EventLog(folder / LOG_NAME, durable=scenario.clock is Clock.REAL, secrets=secrets(scenario.notify))
-    for watcher in options.watchers:
-        log.watch(watcher)
-    header = Header(
-        run=folder.name, path=scenario.path, program=version(DISTRIBUTION), started=clock.utc_now().isoformat()
+    folder, state, switch = (
+        folder_for(options.reports / scenario.name, run_id),
+        state_of(options.reports),
+        stop or Stop(),
     )
-    switch = stop or Stop()
+    made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
+    try:
+        driven = driving(scenario, made_of.platform, state, folder.name, switch.let_go, options.lease_s)
+        with driven as lease:
+            if lease:
+                sweep(state, options.say)
+            place(made_of.platform, folder, state, lease)
+            made_of = replace(made_of, inbox=inbox_of(scenario, folder, state))
+            durable, guard = scenario.clock is Clock.REAL, lease.guarded if lease else None
+            log = EventLog(folder / LOG_NAME, durable=durable, secrets=secrets(scenario.notify), guard=guard)
+            for watcher in options.watchers:
+                log.watch(watcher)
+            header = Header(
+                run=folder.name,
+                path=scenario.path,
+                program=version(DISTRIBUTION),
+                started=clock.utc_now().isoformat(),
+                folder=str(Path.cwd()) if durable else "",
+            )
+            return conducted(
+                scenario, folder, log, switch, options, lambda by: engine.run(scenario, made_of, log, header, by)
+            )
+    except HarnessError:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where not even the log was begun
+        raise
+
+
+def place(platform: Any, folder: Path, state: Path, lease: Any) -> None:
+    """Tell a platform that asks for it where it may keep things."""
+    from harness.realtime import Place, Placed
+
+    if isinstance(platform, Placed):
+        platform.place(Place(folder.resolve(), state, folder.name, lease.token if lease else 0))
+
+
+def conducted(
+    scenario: Scenario,
+    folder: Path,
+    log: EventLog,
+    switch: Stop,
+    options: Options,
+    act: Callable[[Callable[[], str]], Awaitable[Outcome]],
+) -> Rehearsal:
+    """What a run left behind; its log is closed, and `latest` names it, unless another harness has it now.
+
+    Args:
+        scenario: says which time it runs on.
+        folder: of the run.
+        log: of the run.
+        switch: asks it to stop.
+        options: say where reports are.
+        act: runs it, given what tells who asked it to stop.
+    """
     start = clock.run_virtual if scenario.clock is Clock.VIRTUAL else clock.run_real
     error: Exception | None = None
     outcome = Outcome.ERROR
     try:
-        outcome = start(_run_stoppable, scenario, made_of, log, header, switch)
+        outcome = start(_run_stoppable, log, switch, act)
     except Exception as raised:  # noqa: BLE001 - told to the caller, beside the log that it left
         error = raised
     finally:
         try:
             log.close()
         finally:
-            point_to(options.reports, scenario.name, folder)
+            if not isinstance(error, LeaseLost):
+                point_to(options.reports, scenario.name, folder)
     return Rehearsal(folder, log, outcome, switch.by, error or log.failure)
 
 
-async def _run_stoppable(scenario: Scenario, made_of: Any, log: EventLog, header: Any, stop: Stop) -> Outcome:
+async def _run_stoppable(log: EventLog, stop: Stop, act: Callable[[Callable[[], str]], Awaitable[Outcome]]) -> Outcome:
     import asyncio
 
-    from harness import engine
     from harness.domain.event import RunEnded
 
     outcome = None
@@ -243,7 +315,7 @@ async def _run_stoppable(scenario: Scenario, made_of: Any, log: EventLog, header
         loop = asyncio.get_running_loop()
         stop._bind(lambda: loop.call_soon_threadsafe(scope.cancel))  # noqa: SLF001 - the switch's other half
         with _signals(loop, stop):
-            outcome = await engine.run(scenario, made_of, log, header, lambda: stop.by or "a cancellation")
+            outcome = await act(lambda: stop.by or "a cancellation")
     stop._bind(None)  # noqa: SLF001
     if outcome is None:
         ended = log.events[-1]

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness.app.installed import catalog, planned
 from harness.app.loadtold import load_tests
 from harness.domain.model import Role
-from harness.domain.scenario import Scenario
+from harness.domain.scenario import Clock, Scenario
+
+REAL: Final = ("local", "http", "kubernetes")
+"""Servers that are there on real time only."""
+REHEARSED: Final = ("backends.serving=simulated", "backends.metrics=inprocess")
+"""What stands in for them on virtual time."""
 
 
 def load_scenario(
@@ -26,7 +31,7 @@ def load_scenario(
         path: the file.
         overrides: ``PATH=VALUE`` each, as after ``--set``.
         seed: instead of the file's.
-        clock: ``virtual`` or ``real``, instead of the file's.
+        clock: ``virtual`` or ``real``, instead of the file's; on virtual time servers that are real are simulated.
         quick: leave the parameters of algorithms unchecked, and whether there is an MLflow for a model's URI.
         trust_pickle: let model files be pickles; loading one runs whatever it holds.
 
@@ -37,7 +42,11 @@ def load_scenario(
 
     extra = [f"seed={seed}"] if seed is not None else []
     extra += [f"clock={clock}"] if clock is not None else []
-    return scenario.load(str(path), catalog(quick=quick, trust_pickle=trust_pickle), [*overrides, *extra])
+    words = catalog(quick=quick, trust_pickle=trust_pickle)
+    made = scenario.load(str(path), words, [*overrides, *extra])
+    if clock == Clock.VIRTUAL and made.backends.serving in REAL:
+        return scenario.load(str(path), words, [*overrides, *extra, *REHEARSED])
+    return made
 
 
 def timeline(scenario: Scenario) -> Any:

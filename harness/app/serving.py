@@ -41,6 +41,8 @@ class Options:
     rotate_bytes: int = 256 << 20
     access_log: str | None = None
     service_log: str | None = None
+    faults: bool = False
+    """Answers may be made slow or wrong, for a rehearsal (`harness.serving.faults`)."""
 
     def settings(self) -> "Settings":
         """How a server behaves."""
@@ -98,19 +100,30 @@ def serve(options: Options) -> int:
         BackendError: the registry lacks the model, or a worker process died.
     """
     if options.workers > 1:
+        if options.faults:
+            raise InputError("--faults needs one process, which is told of them: leave out --workers")
         from harness.app.serving_workers import supervise
 
         return supervise(options)
     from harness.serving import process
+    from harness.serving.faults import Faults
     from harness.serving.server import ModelServer
 
     one = find(options)
     place = process.Place(options.host, options.port)
-    process.run(lambda: ModelServer(one, options.settings()), place, options.going(), say)
+
+    def make() -> "Running":
+        server = ModelServer(one, options.settings())
+        server.faults = Faults() if options.faults else None
+        return server
+
+    process.run(make, place, options.going(), say)
     return 0
 
 
-def serve_fake(flags: Mapping[str, str], place: "Place", going: "Going", service_log: str | None) -> int:
+def serve_fake(
+    flags: Mapping[str, str], place: "Place", going: "Going", service_log: str | None, *, faults: bool = False
+) -> int:
     """Serve the stand-in until a signal; the exit code.
 
     Raises:
@@ -118,15 +131,18 @@ def serve_fake(flags: Mapping[str, str], place: "Place", going: "Going", service
     """
     from harness.serving import fake, process
     from harness.serving.fake.app import FakeServer
+    from harness.serving.faults import Faults
 
     settings = fake.from_flags(flags)
     log = Path(service_log) if service_log else None
 
     def make() -> "Running":
         try:
-            return FakeServer(settings, log)
+            server = FakeServer(settings, log)
         except OSError as error:
             raise InputError(f"--service-log {service_log}: cannot be written: {error.strerror}") from error
+        server.faults = Faults() if faults else None
+        return server
 
     process.run(make, place, going, say)
     return 0

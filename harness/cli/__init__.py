@@ -9,6 +9,8 @@ from typing import Any, Final
 import click
 
 COMMANDS: Final = {
+    "abort": ("orders", "End a run that is under way in another terminal; stable keeps all traffic."),
+    "approve": ("orders", "Let a run go on that waits for a person, in another terminal."),
     "capacity": ("capacity", "The highest rate at which a live endpoint holds its SLOs."),
     "card": ("card", "Write a first model card of a scenario's candidate."),
     "check": ("check", "Validate scenarios, and what they refer to, without running them."),
@@ -18,11 +20,14 @@ COMMANDS: Final = {
     "data": ("data", "The data gate: hold a file against a schema; write a first one."),
     "drift": ("drift", "Compare two data files: has the distribution changed?"),
     "load": ("load", "Load-test a live endpoint and grade it."),
-    "export": ("export", "A scenario as files that other programs read: a pipeline of DVC."),
+    "export": ("export", "A scenario as files that other programs read: DVC, Kubernetes, Helm."),
     "init": ("init", "Write a first scenario from your own data, and model."),
     "plan": ("plan", "The timeline that the policy would take if all goes well."),
+    "promote": ("orders", "Leave out the steps that are left of a run in another terminal."),
     "registry": ("registry", "The model registry: list, show, promote, roll back, trace, verify."),
+    "reject": ("orders", "Refuse the candidate of a run in another terminal; stable gets all traffic back."),
     "report": ("report", "Render a run's reports again from its event log."),
+    "resume": ("resume", "Carry on, or safely roll back, a real run that was cut off."),
     "run": ("run", "Run scenarios; several are one suite."),
     "runs": ("runs", "Runs that are kept, load tests too: list, show, compare, prune."),
     "schema": ("schema", "JSON Schema of the scenario file, for editors."),

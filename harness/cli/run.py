@@ -22,6 +22,10 @@ Examples:
 @options.scenario_flags
 @options.backend_flags
 @options.clock
+@click.option(
+    "--time-scale", type=click.FloatRange(min=1, max=100_000), default=1.0, metavar="FACTOR", cls=options.OfOneCall,
+    help="On real time: make what the policy waits for so many times shorter, such as 60.",
+)  # fmt: skip
 @options.trust_pickle
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenarios side by side.")
 @options.output_flags
@@ -44,6 +48,7 @@ def run(
     registry: str | None,
     tracker: str | None,
     clock: str | None,
+    time_scale: float,
     trust_pickle: bool,
     workers: int,
     json_file: str | None,
@@ -82,6 +87,7 @@ def run(
     except ScenarioError as error:
         ci.annotate(ci.wrong_files(error.problems))
         raise
+    scenarios = [_scaled(scenario, time_scale, quiet=quiet) for scenario in scenarios]
     how = app.Options(
         reports=reports,
         window_ns=_window_ns(window),
@@ -93,7 +99,7 @@ def run(
     show = False if quiet else live
     tasks = [Task(scenario, replace(how), show, quiet, no_color) for scenario in scenarios]
     done = rehearse_all(tasks, workers)
-    code = _exit_code(done)
+    code = exit_code(done)
     if not any(each.result for each in done):
         click.echo("interrupted before any run began; nothing was started", err=True)
     results = [each.result for each in done if each.result]
@@ -151,6 +157,24 @@ def _load(
     return found, skipped
 
 
+def _scaled(scenario: Any, factor: float, *, quiet: bool) -> Any:
+    """What the policy waits for made shorter; says where looks will find too little."""
+    if factor == 1:
+        return scenario
+    from harness.domain.faster import faster, thin
+    from harness.domain.scenario import Clock
+
+    if scenario.clock is not Clock.REAL:
+        raise InputError(
+            f"{scenario.path} runs on virtual time, where waiting takes none: leave --time-scale out, or add "
+            "--clock real"
+        )
+    shorter = faster(scenario, factor)
+    for warning in () if quiet else thin(shorter):
+        click.echo(f"{scenario.path}: {warning}", err=True)
+    return shorter
+
+
 def _window_ns(text: str | None) -> int | None:
     if text is None:
         return None
@@ -165,7 +189,8 @@ def _window_ns(text: str | None) -> int | None:
     return duration
 
 
-def _exit_code(done: Sequence[Any]) -> int:
+def exit_code(done: Sequence[Any]) -> int:
+    """What runs come to."""
     # Asked to stop after the decision to promote: that was carried out, and traffic is not on stable.
     if any(each.interrupted and (each.result is None or each.result.outcome != "promoted") for each in done):
         return 130

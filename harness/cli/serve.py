@@ -123,6 +123,10 @@ Examples:
     "--service-log", metavar="FILE", help="For experiments: when each request arrived, was begun and was done, in ns."
 )
 @click.option(
+    "--faults", is_flag=True, cls=options.OfOneCall,
+    help="For rehearsals only: PUT /-/faults, from this machine, makes answers slow or wrong.",
+)  # fmt: skip
+@click.option(
     "--fake", is_flag=True, cls=options.OfOneCall, help="A stand-in without a model, with speed and faults to order."
 )
 @fake_flags
@@ -175,8 +179,9 @@ def _fake(flags: dict[str, str], given: dict[str, Any]) -> int:
     shared = {"workers": given["workers"], "queue": given["queue"], "model": given["name"], "version": given["version"]}
     flags |= {word: str(value) for word, value in shared.items() if value is not None}
     return serving.serve_fake(
-        flags, Place(given["host"], given["port"]), Going(given["linger"] or 0, given["drain"]), given["service_log"]
-    )
+        flags, Place(given["host"], given["port"]), Going(given["linger"] or 0, given["drain"]), given["service_log"],
+        faults=given["faults"],
+    )  # fmt: skip
 
 
 def _queue(text: str | None) -> int:

@@ -3,14 +3,16 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from harness.domain.secrets import mask
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, LeaseLost
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,6 +57,13 @@ def rehearse_all(tasks: Sequence[Task], workers: int) -> list[Done]:
 def rehearse_one(task: Task) -> Done:
     """Run one scenario, write its reports, and answer with its result; a signal at any point of it stops the run."""
     from harness import app
+
+    return conducted(task, lambda options, stop: app.attempt(task.scenario, options, stop))
+
+
+def conducted(task: Task, act: Callable[[Any, Any], Any]) -> Done:
+    """`rehearse_one`, by any function of options and a switch that stops it."""
+    from harness import app
     from harness.live import view
     from harness.report.result import Unstarted
 
@@ -64,8 +73,8 @@ def rehearse_one(task: Task) -> Done:
             return Done(interrupted=True)
         try:
             with view.watching(task.scenario, live=task.live, quiet=task.quiet, color=not task.no_color) as watcher:
-                options = replace(task.options, watchers=[watcher] if watcher else [])
-                made = app.attempt(task.scenario, options, stop)
+                options = replace(task.options, watchers=[watcher] if watcher else [], say=_said)
+                made = act(options, stop)
         except HarnessError as error:
             return Done(Unstarted.of(task.scenario, mask(str(error))), *_told(error), interrupted=bool(stop.by))
         if not made.log.events:
@@ -73,6 +82,10 @@ def rehearse_one(task: Task) -> Done:
             return Done(Unstarted.of(task.scenario, mask(str(nothing))), *_told(nothing), interrupted=bool(stop.by))
         done = _reported(made)
         return replace(done, interrupted=bool(stop.by))
+
+
+def _said(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _reported(made: Any) -> Done:
@@ -85,6 +98,8 @@ def _reported(made: Any) -> Done:
     error, code = _told(made.error) if made.error else ("", 0)
     if made.error:
         result = replace(result, passed=False)
+    if isinstance(made.error, LeaseLost):  # the page is another harness's to write
+        return Done(replace(result, report=None), error, code)
     try:
         html.write(result, page)
     except InputError as lost:

@@ -63,6 +63,10 @@ class RunStarted(Event):
     program: str = volatile("")
     started: str = volatile("")
     """Date and time of the real world, ISO 8601, UTC."""
+    run_id: str = volatile("")
+    """What intents are named by; the same when the run is resumed."""
+    folder: str = volatile("")
+    """On real time: what ``path`` is relative to."""
 
 
 @dataclass(frozen=True, slots=True)

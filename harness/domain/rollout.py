@@ -298,6 +298,8 @@ class Command:
 
     order: Order
     by: str
+    number: int = 0
+    """Of an order from another terminal, which is to be answered; 0: of none."""
 
 
 @dataclass(frozen=True, slots=True)

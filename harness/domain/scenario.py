@@ -10,6 +10,7 @@ from harness.domain.fault import Fault
 from harness.domain.features import FeatureSet, dates_of
 from harness.domain.lifecycle import Aftercare, LoadStagePlan, ScriptedOrder, StagingPlan, Successor
 from harness.domain.model import ExperimentsPlan, ModelPlan, ModelSource, Role, TrainPlan
+from harness.domain.real import RealPlan
 from harness.domain.rollout import RolloutPolicy
 from harness.domain.service import Service
 from harness.domain.traffic import Labels, Traffic
@@ -31,6 +32,8 @@ class Backends:
     serving: str = "simulated"
     metrics: str = "inprocess"
     staging: str = "simulated"
+    router: str = "builtin"
+    """Before replicas that are real; what is simulated has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,12 @@ class Scenario:
     """Stages that other packages bring, run after the evaluation and before the gates."""
     notify: tuple[str, ...] = ()
     """Where people are told of what matters: ``log``, ``memory``, or the URL of a webhook."""
+    real: RealPlan = field(default_factory=RealPlan)
+    """What there is to say of real processes, routers, Prometheus and Kubernetes."""
     attempts: Mapping[str, Attempts] = field(default_factory=dict)
     """How often a stage before deployment is tried, and how long it may take, by its name; others once."""
+    time_scale: float = 1.0
+    """What the policy waits for was shortened so many times (`domain.faster`); 1: it is as in the file."""
 
 
 def dated(scenario: Scenario) -> Scenario:

@@ -1,5 +1,6 @@
 """After a promotion: what was promoted is watched, and an alarm leads back, to a retraining, or to people."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,11 +13,13 @@ from harness.domain.analysis import Absolute, Verdict
 from harness.domain.event import Alarmed, Checked, Commanded, Escalated, Noticed, RolledBack
 from harness.domain.lifecycle import Aftercare, Monitor, OnAlarm
 from harness.domain.model import Revision, Role
-from harness.domain.rollout import AnalysisPhase, End, Order, Outcome
+from harness.domain.order_event import Spoken
+from harness.domain.rollout import AnalysisPhase, Command, End, Order, Outcome
 from harness.domain.units import SECOND
 from harness.engine import settle
 from harness.engine.calls import answered
 from harness.engine.executor import Executor
+from harness.engine.inbox import listening
 from harness.engine.looks import analyse, observe, observed
 from harness.engine.stages import alias, mark, unalias
 from harness.errors import BackendError, NotRegistered
@@ -76,7 +79,8 @@ class Watch:
             tasks.start_soon(self._retire, name="retirement")
             tasks.start_soon(self._orders, name="orders")
             tasks.start_soon(observe if not self.policy.monitors else self._monitors, self.executor, name="looks")
-            alarm = await self._heard()
+            with listening(self.executor, self._told) if self.executor.home is Role.CANDIDATE else nullcontext():
+                alarm = await self._heard()
             tasks.cancel_scope.cancel()
         return alarm
 
@@ -135,6 +139,18 @@ class Watch:
                 self.alarms.append(Alarm("a person", f"ordered back by {scripted.by}", OnAlarm.ROLLBACK, ()))
                 self.bell.set()
 
+    def _told(self, spoken: Spoken) -> str | None:
+        """The same, from another terminal."""
+        if spoken.order in {Order.APPROVE, Order.PROMOTE}:
+            return "the candidate is promoted already, and is being watched; nothing waits for that"
+        self.executor.tell(Commanded, spoken.order.value, spoken.by)
+        self.alarms.append(Alarm("a person", f"ordered back by {spoken.by}", OnAlarm.ROLLBACK, ()))
+        self.bell.set()
+        if self.executor.inbox:
+            command = Command(spoken.order, spoken.by, spoken.number)
+            self.executor.inbox.heard(command, effect=True, told="going back to the version before")
+        return None
+
     async def _retire(self) -> None:
         """Take down what was stable before, and later archive it."""
         executor = self.executor
@@ -170,7 +186,7 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
     arms = {**executor.replicas, other: executor.scenario.service[other].replicas}
     if not executor.scaled or dict(executor.replicas) != arms:
         await settle.attempts(lambda: executor.scale(arms))
-    await _ready(executor, other)
+    await ready(executor, other)
     if not await settle.verify(executor, other, BACK_OFF_S):
         # Nothing is gained by an arm that does not serve: what is worse than it should be serves at least.
         await settle.verify(executor, executor.home)
@@ -255,7 +271,7 @@ async def _measured(executor: Executor, role: Role) -> str:
     return "; ".join(reason.removeprefix("gate ") for reason in failing)
 
 
-async def _ready(executor: Executor, role: Role) -> None:
+async def ready(executor: Executor, role: Role) -> None:
     """Wait until an arm that was taken down is up again, as long as it may take; users stay where they are."""
     deadline = now_ns() + executor.scenario.rollout.ready_within_ns
     while True:

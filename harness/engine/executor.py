@@ -16,12 +16,14 @@ from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE, share_text
 from harness.engine.calls import answered
 from harness.engine.herald import Herald
+from harness.engine.inbox import Inbox
 from harness.errors import RuleViolation
 from harness.log import EventLog
 from harness.protocols import (
     MetricSource,
     MonitoringSystem,
     Notifier,
+    Orders,
     Platform,
     Readiness,
     Registry,
@@ -56,6 +58,8 @@ class Parts:
     """Where people are told, by channel."""
     monitoring: MonitoringSystem | None = None
     """Where what was promoted is watched from."""
+    inbox: Orders | None = None
+    """What people say from other terminals; None: they cannot (virtual time)."""
 
 
 @dataclass(slots=True)
@@ -91,7 +95,11 @@ class Executor:
     """How much of what people say in a rehearsal has been said."""
     herald: Herald | None = None
     """Tells people, beside everything else."""
+    inbox: Inbox | None = None
+    """Hears them."""
     intents: int = 0
+    begun: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Intents of a run that was cut off: begun, and not known to be done. Who intends the same has the same number."""
     last: int = -1
     """Sequence number of the newest event."""
 
@@ -116,9 +124,20 @@ class Executor:
 
     def intend(self, action: str, detail: str) -> int:
         """Log what is about to be done; answers with the intent's number."""
-        self.intents += 1
-        self.tell(Intended, self.intents, action, detail)
-        return self.intents
+        number = self.begun.pop((action, detail), 0)
+        if not number:
+            number = self.intents = self.intents + 1
+        self.tell(Intended, number, action, detail)
+        return number
+
+    def mine(self) -> None:
+        """To be called before an effect that has no intent.
+
+        Raises:
+            LeaseLost: another harness drives the rollout now.
+        """
+        with self.log.ours():
+            pass
 
     def intent_id(self, intent: int) -> str:
         """The id that the effect carries."""

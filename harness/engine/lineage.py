@@ -31,6 +31,7 @@ async def record(executor: Executor, case: Case, number: int, end: End) -> None:
     registry, candidate = executor.parts.registry, case.revisions.get(Role.CANDIDATE)
     if candidate is None or not isinstance(registry, LineageKeeper):
         return
+    executor.mine()
     deployment = _deployment(executor, case, number, end)
 
     async def keep() -> None:

@@ -1,7 +1,10 @@
 """Drives a rollout: feeds its machine with what is seen, and does what it asks for, until it ends."""
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -10,6 +13,8 @@ from harness.clock import Phase, instant, now_ns, sleep_until
 from harness.domain.analysis import AnalysisPolicy, Verdict
 from harness.domain.event import AnalysisStarted, AnalysisStopped, Awaited, Commanded, Noticed, StepEntered, StepHeld
 from harness.domain.model import Role
+from harness.domain.order_event import Spoken
+from harness.domain.resume_event import Checkpointed
 from harness.domain.rollout import (
     Action,
     AnalysisPhase,
@@ -35,9 +40,15 @@ from harness.domain.units import SECOND
 from harness.engine import hooks
 from harness.engine.executor import Executor
 from harness.engine.experiment import experiment
+from harness.engine.inbox import listening
 from harness.engine.looks import analyse, observe
+from harness.errors import BackendError
 from harness.protocols import Case, Readiness
+from harness.strategies import Restorable, codec
 from harness.strategies.state import Transition
+
+LOOK_AFTER_S: Final = 1.0
+"""From one look at real replicas to the next."""
 
 
 def _precedence(seen: Seen) -> int:
@@ -64,6 +75,19 @@ def _superseding(before: tuple[Action, ...], then: tuple[Action, ...]) -> tuple[
     return (*before, *then)
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a rollout goes on that was cut off."""
+
+    state: Any
+    """Of the machine, as it restored it."""
+    step: int
+    """The last one that was told."""
+    weight: int
+    orders: tuple[Command, ...] = ()
+    """What people have said since."""
+
+
 class Rollout:
     """One rollout under way.
 
@@ -71,17 +95,27 @@ class Rollout:
         executor: of the run.
         case: the models, for what is asked of their held-out figures.
         successor: when a newer candidate comes (in the run's time), and how it is called; None: none does.
+        checkpoint: where it goes on; None: it begins.
     """
 
-    def __init__(self, executor: Executor, case: Case, successor: tuple[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        case: Case,
+        successor: tuple[int, str] | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         self.executor = executor
         self.case = case
         self.successor = successor
         self.machine = executor.parts.machine
         self.inbox: list[Seen] = []
         self.bell = anyio.Event()
-        self.weight = 0
-        self.step = -1
+        self.checkpoint = checkpoint
+        self.weight, self.step = (checkpoint.weight, checkpoint.step) if checkpoint else (0, -1)
+        self.kept: object = None
+        """What was last kept of where the machine stands."""
+        self.looks = 0
         self.looking: anyio.CancelScope | None = None
         self.apart: anyio.CancelScope | None = None
         """The step's own analysis, or A/B test."""
@@ -93,16 +127,20 @@ class Rollout:
             self.tasks = tasks
             tasks.start_soon(self._listen, name="notices")
             tasks.start_soon(self._orders, name="orders")
-            tasks.start_soon(self._look, None, name="looks")
+            if self.executor.parts.platform.realtime:
+                tasks.start_soon(self._look_after, name="replicas")
+            tasks.start_soon(self._look, None, self.looks, name="looks")
             if self.successor:
                 tasks.start_soon(self._supersede, *self.successor, name="successor")
-            end = await self._steps()
+            with listening(self.executor, self._told):
+                end = await self._steps()
             tasks.cancel_scope.cancel()
         return end
 
     async def _steps(self) -> End:
         self.executor.told = dict(self.executor.ready)
-        transition = self.machine.start(self._elapsed())
+        transition = self._begun()
+        self._keep(transition)
         end = await self._follow(transition.actions)
         while end is None:
             await self._something_seen(transition.wake_at_ns)
@@ -113,10 +151,32 @@ class Rollout:
                 actions = _superseding(actions, transition.actions)
                 if isinstance(seen, Ready) and isinstance(then, Ready):
                     continue  # what is wanted rests on where all arms stand
+                self._keep(transition)
                 end, actions = await self._follow(actions), ()
                 if end:
                     break
         return end
+
+    def _begun(self) -> Transition:
+        """The first actions; of a rollout that was cut off, what follows from being taken up again."""
+        if self.checkpoint is None or not isinstance(self.machine, Restorable):
+            return self.machine.start(self._elapsed())
+        ready = [Ready(role, state.ready, state.wanted) for role, state in self.executor.ready.items()]
+        self.see(*ready, *self.checkpoint.orders)
+        taken_up = self.machine.taken_up(self.checkpoint.state, ready, self._elapsed())
+        told = self.checkpoint.step
+        actions = tuple(each for each in taken_up.actions if not isinstance(each, EnterStep) or each.index != told)
+        return Transition(taken_up.state, actions, taken_up.wake_at_ns)
+
+    def _keep(self, transition: Transition) -> None:
+        """Log where the machine stands, before anything is done about it: on real time, and where that has changed."""
+        if not self.executor.log.durable or not isinstance(self.machine, Restorable):
+            return
+        end = next((action for action in transition.actions if isinstance(action, End)), None)
+        kept = (None, codec.plain(end)) if end else (self.machine.dump(transition.state), None)
+        if kept != self.kept:
+            self.kept = kept
+            self.executor.tell(Checkpointed, *kept)
 
     def _shown(self, transition: Transition, seen: Seen | None) -> Transition:
         assert seen is not None
@@ -124,7 +184,10 @@ class Rollout:
             self.executor.tell(Commanded, seen.order.value, seen.by)
         if isinstance(seen, Ready):
             self.executor.told = {**self.executor.told, seen.role: Readiness(seen.wanted, seen.ready)}
-        return self.machine.next(transition.state, seen, self._elapsed())
+        then = self.machine.next(transition.state, seen, self._elapsed())
+        if isinstance(seen, Command) and self.executor.inbox:
+            self.executor.inbox.heard(seen, effect=bool(then.actions) or then.state != transition.state)
+        return then
 
     def _elapsed(self) -> int:
         return now_ns() - self.executor.origin_ns
@@ -205,12 +268,15 @@ class Rollout:
     # --- what goes on beside the steps ---
 
     def _look_anew(self, policy: AnalysisPolicy | None) -> None:
+        self.looks += 1
         if self.looking:
             self.looking.cancel()
         if self.tasks:
-            self.tasks.start_soon(self._look, policy, name="looks")
+            self.tasks.start_soon(self._look, policy, self.looks, name="looks")
 
-    async def _look(self, policy: AnalysisPolicy | None) -> None:
+    async def _look(self, policy: AnalysisPolicy | None, number: int) -> None:
+        if number != self.looks:  # before it could begin, others were to take its place
+            return
         with anyio.CancelScope() as self.looking:
             if policy:
                 await analyse(self.executor, policy, self.see)
@@ -233,10 +299,23 @@ class Rollout:
             if notice.kind.startswith("replica"):
                 self.see(*await self.executor.readiness())
 
+    async def _look_after(self) -> None:
+        """Real replicas are looked at without a notice too: one that came too early must not be waited for for ever."""
+        while True:
+            await anyio.sleep(LOOK_AFTER_S)
+            with contextlib.suppress(BackendError):
+                seen = await self.executor.readiness()
+                if any(self.executor.told.get(role) != state for role, state in self.executor.ready.items()):
+                    self.see(*seen)
+
     async def _orders(self) -> None:
         """What people say: those that the scenario scripts, counted from the start of traffic."""
         async for scripted in self.executor.orders():
             self.see(Command(scripted.order, scripted.by))
+
+    def _told(self, spoken: Spoken) -> None:
+        """What they say from another terminal."""
+        self.see(Command(spoken.order, spoken.by, spoken.number))
 
     async def _supersede(self, at_ns: int, name: str) -> None:
         await sleep_until(self.executor.live_ns + at_ns)

@@ -24,6 +24,7 @@ from harness.domain.event import (
     StageStarted,
     TrafficStarted,
 )
+from harness.domain.faster import TimeScaled
 from harness.domain.fault import Fault
 from harness.domain.lifecycle import Aftercare, OnAlarm, Successor
 from harness.domain.model import Revision, Role, TrainedModel
@@ -35,11 +36,13 @@ from harness.engine.attempts import tried
 from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
-from harness.engine.rollout import Rollout
+from harness.engine.inbox import Inbox
+from harness.engine.rollout import Checkpoint, Rollout
 from harness.engine.stages import gate, register
-from harness.errors import ClockError, HarnessError, InputError, Rejected
+from harness.errors import ClockError, HarnessError, InputError, LeaseLost, Rejected
 from harness.log import EventLog
 from harness.protocols import Case, Stage
+from harness.realtime import Placed
 from harness.seeds import stream
 
 
@@ -51,6 +54,7 @@ class Header:
     path: str = ""
     program: str = ""
     started: str = ""
+    folder: str = ""
 
 
 async def run(
@@ -76,13 +80,24 @@ async def run(
     if is_virtual() and waits:
         raise ClockError("this scenario's backends wait for the outside world; run it with `--clock real`")
     executor = Executor(scenario, parts, log, origin_ns=now_ns())
-    lifecycle = Lifecycle(executor)
     executor.tell(_started, scenario, parts, header)
+    if scenario.time_scale != 1:
+        executor.tell(TimeScaled, scenario.time_scale)
+    return await led(Lifecycle(executor), header, stopped_by)
+
+
+async def led(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[], str]) -> Outcome:
+    """A lifecycle from where it stands to its end, while people are told."""
+    executor = lifecycle.executor
     herald = executor.herald = _herald(executor, header)
+    if orders := executor.parts.inbox:
+        executor.inbox = Inbox(executor, orders, lambda: lifecycle.open)
     outcome, error = Outcome.ERROR, None
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(herald.run, name="herald")
+            if executor.inbox:
+                tasks.start_soon(executor.inbox.run, name="inbox")
             try:
                 outcome = await _through(lifecycle, stopped_by)
             except Exception as raised:  # noqa: BLE001 - raised again below: a task group would wrap it
@@ -96,14 +111,17 @@ async def run(
 
 
 async def _through(lifecycle: "Lifecycle", stopped_by: Callable[[], str]) -> Outcome:
+    inbox = lifecycle.executor.inbox
     try:
-        end = await lifecycle.run()
+        end = await (inbox.unless_aborted(lifecycle.run) if inbox else lifecycle.run())
     except anyio.get_cancelled_exc_class():
         by = stopped_by()
         await lifecycle.conclude(End(Outcome.ABORTED, f"stopped by {by}"), interrupted=by)
         raise
     except Exception as defect:
         cause = _first(defect)
+        if isinstance(cause, LeaseLost):  # another harness has the rollout: to settle it is its affair
+            raise cause from None
         if isinstance(cause, InputError):
             await lifecycle.conclude(_ending(cause))
             raise cause from None
@@ -126,6 +144,8 @@ class Lifecycle:
         self.successors = list(executor.scenario.successors)
         self.settled: End | None = None
         """What the last rollout has come to, if that is settled already."""
+        self.decided: End | None = None
+        """What is in the log already as a decision, of a run that was cut off before it was settled."""
         self.retrained: list[int] = []
         """The loop's times of retrainings."""
 
@@ -133,7 +153,10 @@ class Lifecycle:
         """Every stage up to the last rollout's end."""
         if late := await self._in_time(self._prepare):
             return late
-        end = await self._rollout()
+        return await self._onward(await self._rollout())
+
+    async def _onward(self, end: End) -> End:
+        """What comes after a rollout, and after that, until nothing does."""
         while following := await self._following(end):
             end = following
         return self.settled or end
@@ -149,15 +172,22 @@ class Lifecycle:
 
     async def _rollout(self) -> End:
         """One candidate's rollout; one that is not promoted is settled when the run concludes, or goes on."""
-        executor = self.executor
         self.settled = None
-        newer = self.successors[0] if self.successors else None
         async with self._stage("rollout"):
-            end = await Rollout(executor, self.case, (newer.at_ns, newer.name) if newer else None).drive()
+            end = await self._driven()
+        return await self._verified(end)
+
+    async def _driven(self, checkpoint: Checkpoint | None = None) -> End:
+        newer = self.successors[0] if self.successors else None
+        successor = (newer.at_ns, newer.name) if newer else None
+        return await Rollout(self.executor, self.case, successor, checkpoint).drive()
+
+    async def _verified(self, end: End) -> End:
+        """What it comes to: a candidate that is to be promoted must serve, with all traffic."""
         if end.outcome is not Outcome.PROMOTED:
             return end
         async with self._stage("verify"):  # the last in which a cancellation still goes back to stable
-            verified = await settle.verify(executor, Role.CANDIDATE)
+            verified = await settle.verify(self.executor, Role.CANDIDATE)
         await instant(Phase.DECIDE)  # a signal that has come by now still counts
         if verified:
             return end
@@ -190,7 +220,7 @@ class Lifecycle:
     async def _settle_now(self, end: End) -> End:
         """Decide and settle a rollout that is not the last thing to happen."""
         with anyio.CancelScope(shield=True):
-            self.executor.tell(Decided, end.outcome, end.reason, end.because)
+            self._decide(end)
             settled = self.settled = await self._settled(end)
             await lineage.record(self.executor, self.case, self.number, settled)
         return settled
@@ -324,6 +354,7 @@ class Lifecycle:
         executor = self.executor
         adopt = executor.home is Role.CANDIDATE
         async with self._stage("deploy"):
+            self._inform(case)
             replaced = executor.parts.platform.replace(case.models, case.population, adopt=adopt, injected=injected)
             await answered("the platform", replaced, math.inf)
             self.case, self.number = case, self.number + 1
@@ -351,10 +382,13 @@ class Lifecycle:
             async with self._stage("gate"):
                 gate(executor, self.case)
         async with self._stage("register"):
-            self.case = await register(executor, self.case)
+            self.case = await self._registered(self.case)
         self.case = await self._staged(self.case)
         async with self._stage("deploy"):
             await self._deploy()
+
+    async def _registered(self, case: Case) -> Case:
+        return await register(self.executor, case)
 
     async def _staged(self, case: Case) -> Case:
         """A registered candidate that has stood what it must before any of it reaches production."""
@@ -380,12 +414,19 @@ class Lifecycle:
         executor = self.executor
         executor.live = True  # even a start that fails halfway must be settled
         executor.live_ns = now_ns()
+        self._inform(self.case)
         await answered("the platform", executor.parts.platform.start(self.case.models, self.case.population), math.inf)
         executor.weights = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
         executor.routing = Routing(executor.weights)
         executor.replicas = {Role.STABLE: executor.scenario.service[Role.STABLE].replicas, Role.CANDIDATE: 0}
         executor.tell(TrafficStarted, executor.weights)
         await executor.readiness()
+
+    def _inform(self, case: Case) -> None:
+        """Tell a platform that asks for it what its models are called."""
+        platform = self.executor.parts.platform
+        if isinstance(platform, Placed):
+            platform.inform(case.revisions)
 
     @asynccontextmanager
     async def _stage(self, name: str) -> AsyncIterator[None]:
@@ -412,7 +453,7 @@ class Lifecycle:
             if end is self.settled and end.outcome is Outcome.PROMOTED:  # what was kept up for a while is so no more
                 await settle.retire(executor, executor.home)
             if end is not self.settled:
-                executor.tell(Decided, end.outcome, end.reason, end.because)
+                self._decide(end)
                 if executor.live:
                     end = await self._settled(end)
                 await lineage.record(executor, self.case, self.number, end)
@@ -422,6 +463,10 @@ class Lifecycle:
                 await executor.herald.finish()
             executor.tell(RunEnded, end.outcome, end.reason, executor.weights, (wall_ns() - self.first) / SECOND)
         return end.outcome
+
+    def _decide(self, end: End) -> None:
+        if end is not self.decided:
+            self.executor.tell(Decided, end.outcome, end.reason, end.because)
 
     async def _settled(self, end: End) -> End:
         executor = self.executor
@@ -437,6 +482,8 @@ class Lifecycle:
                 else:
                     async with self._stage("rollback"):
                         settled = await settle.restore(executor, end, stable, executor.home)
+            except LeaseLost:
+                raise
             except Exception as error:  # noqa: BLE001 - the log must have its end, and a person must hear of it
                 settled = self._escalate(end, str(error) or repr(error))
         if settled is None:
@@ -502,6 +549,8 @@ def _started(at_ns: int, scenario: Scenario, parts: Parts, header: Header) -> Ru
         path=header.path,
         program=header.program,
         started=header.started,
+        run_id=parts.run_id,
+        folder=header.folder,
     )
 
 

@@ -29,6 +29,7 @@ from harness.engine.calls import answered
 from harness.engine.executor import Executor, check
 from harness.engine.looks import DEFAULT_EVERY_NS
 from harness.engine.stages import alias, mark, unalias
+from harness.errors import LeaseLost
 from harness.protocols import Readiness
 from harness.strategies.moves import Moves
 from harness.strategies.state import Count, Phase, State
@@ -193,6 +194,8 @@ async def attempts(act: Callable[[], Awaitable[object]], waits_s: Sequence[float
         await anyio.sleep(wait_s)
         try:
             await act()
+        except LeaseLost:
+            raise
         except Exception as error:  # noqa: BLE001 - a backend of a third party raises what it likes; it is told
             said = str(error) or repr(error)
         else:
@@ -240,6 +243,8 @@ async def _attempt(executor: Executor, role: Role) -> Check:
         # Applied again even where it is believed to be in force: what is verified is the router's own answer.
         await executor.route(Routing(want))
         good = sum([await answered("a probe", platform.serving.probe(role)) for _ in range(PROBES)])
+    except LeaseLost:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a backend raises, the next attempt may find it well
         return Check(weights=False, ready=False, probe=False, detail=str(error) or repr(error))
     state = executor.ready.get(role, Readiness(0, 0))
@@ -289,4 +294,5 @@ async def look_at_inputs(executor: Executor, decided_ns: int) -> None:
 
 async def stop(executor: Executor) -> None:
     """End traffic; that it could not be ended changes nothing of what became of the candidate."""
+    executor.mine()
     await tidy(executor, "the platform's end", lambda: answered("the platform", executor.parts.platform.stop()))

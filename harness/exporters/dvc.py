@@ -20,12 +20,11 @@ from harness.domain.features import FeatureSet
 from harness.domain.model import ARMS, ArtifactPlan, ExperimentsPlan, TrainPlan
 from harness.domain.scenario import Scenario
 from harness.errors import InputError
+from harness.exporters.text import BOOLEANS
 
 PIPELINE: Final = "dvc.yaml"
 PARAMS: Final = "params.yaml"
 SPLIT: Final = ("seed", "model.data")
-BOOLEANS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "y", "n", "null"})
-"""Texts that some readers of YAML take for something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from harness.domain.event import (
     StepHeld,
     TrafficStarted,
 )
+from harness.domain.faster import TimeScaled
 from harness.domain.scenario import Scenario
 from harness.domain.units import MILLISECOND, SECOND
 from harness.live.picture import picture
@@ -107,7 +108,7 @@ def _worth_a_line(event: Event) -> bool:
     match event:
         case StageStarted() | TrafficStarted() | StepHeld() | Decided() | Interrupted() | Escalated():
             return True
-        case Awaited() | Commanded() | Alarmed() | Retrained() | RolloutStarted() | ExperimentPlanned():
+        case Awaited() | Commanded() | TimeScaled() | Alarmed() | Retrained() | RolloutStarted() | ExperimentPlanned():
             return True
         case ExperimentLooked():
             return tell(event) is not None

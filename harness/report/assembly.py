@@ -157,6 +157,7 @@ class _Assembly:
             event_log=str(log_path) if log_path else None,
             event_digest=event_digest,
             report=str(report_path) if report_path else None,
+            resumed=tuple(seen.resumed),
         )
 
     # --- expectations ---

@@ -11,7 +11,10 @@ from harness.domain.attempts import StageRetried
 from harness.domain.data_event import DataQualityChecked
 from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import Event
+from harness.domain.faster import TimeScaled
 from harness.domain.model import Role
+from harness.domain.order_event import Ordered
+from harness.domain.resume_event import FoundRunning, Resumed
 from harness.domain.rollout import Finding, Outcome
 from harness.domain.training_event import CrossValidated, ExperimentChosen, ExperimentTried, Tuned
 from harness.domain.units import SECOND, duration_text, share_text
@@ -106,6 +109,23 @@ def _split(weights: Mapping[Role, int]) -> str:
 @tell.register
 def _(event: vocabulary.RunStarted) -> str:
     return f"run begins: {event.scenario}, seed {event.seed}, {event.clock} clock"
+
+
+@tell.register
+def _(event: TimeScaled) -> str:
+    return f"time scale {event.factor:g}: what the policy waits for is so many times shorter than in the file"
+
+
+@tell.register
+def _(event: Resumed) -> str:
+    return words.resumed(event)
+
+
+@tell.register
+def _(event: FoundRunning) -> str:
+    ready = ", ".join(f"{role.value} {count}" for role, count in event.ready.items()) or "none"
+    routing = f"routing {_split(event.weights)}" if event.weights is not None else "no router"
+    return f"found running: replicas {ready}; {routing}"
 
 
 @tell.register
@@ -277,6 +297,12 @@ def _(event: vocabulary.Awaited) -> str:
 @tell.register
 def _(event: vocabulary.Commanded) -> str:
     return f"{event.by} said: {event.order}"
+
+
+@tell.register
+def _(event: Ordered) -> str | None:
+    """That it came is told by what comes of it; why it was given stands nowhere else."""
+    return f"why {event.by} says {event.order}: {event.note}" if event.note else None
 
 
 @tell.register

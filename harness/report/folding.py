@@ -18,6 +18,7 @@ from harness.domain.evaluation_event import (
 from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
 from harness.domain.quality import Failure
+from harness.domain.resume_event import Resumed
 from harness.domain.units import SECOND, WHOLE
 from harness.report import data_drift
 from harness.report.course import Course
@@ -72,6 +73,8 @@ class Folding:
     grade: str | None = None
     """Of the last candidate's load test."""
     ended: vocabulary.RunEnded | None = None
+    resumed: list[Resumed] = field(default_factory=list)
+    """Each time that another process took the run up; stages that it runs once more tell once more."""
     markers: list[Marker] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
 
@@ -107,6 +110,16 @@ class Folding:
         self.started = event
 
     @_take.register
+    def _(self, event: Resumed) -> None:
+        """What was under way when the run was cut off ended with that."""
+        self.resumed.append(event)
+        at_s = event.at_ns / SECOND
+        self.stages = [
+            replace(stage, simulated_s=at_s - stage.started_s, status="cut off") if stage.simulated_s is None else stage
+            for stage in self.stages
+        ]
+
+    @_take.register
     def _(self, event: vocabulary.StageStarted) -> None:
         if event.stage == STAGE:
             self.examined.begin()
@@ -126,7 +139,7 @@ class Folding:
 
     @_take.register
     def _(self, event: DataQualityChecked) -> None:
-        self.data_quality += event.found
+        self.data_quality += [found for found in event.found if not self.resumed or found not in self.data_quality]
 
     @_take.register
     def _(self, event: DataDriftChecked) -> None:
@@ -150,11 +163,14 @@ class Folding:
         | training_vocabulary.ExperimentTried
         | training_vocabulary.ExperimentChosen,
     ) -> None:
-        self.training.append(event)
+        if not self.resumed or all(not _told_again(event, each) for each in self.training):
+            self.training.append(event)
 
     @_take.register
     def _(self, event: vocabulary.GateChecked) -> None:
         value, stable = figure(event.value), figure(event.stable)
+        if self.resumed:
+            self.gates = [gate for gate in self.gates if (gate.name, gate.text) != (event.name, event.text)]
         self.gates.append(Gate(event.name, event.text, event.passed, value, stable, event.bound))
 
     @_take.register
@@ -163,6 +179,8 @@ class Folding:
 
     @_take.register
     def _(self, event: vocabulary.GateDetails) -> None:
+        if self.resumed:
+            self.gate_details = [each for each in self.gate_details if each.text != event.text]
         self.gate_details.append(detail_of(event))
 
     @_take.register
@@ -273,6 +291,11 @@ class Folding:
     @_take.register
     def _(self, event: vocabulary.RunEnded) -> None:
         self.ended = event
+
+
+def _told_again(event: Event, before: Event) -> bool:
+    """Whether an event says what another one has said, at another time."""
+    return replace(event, at_ns=before.at_ns) == before
 
 
 def _kept(arm: ArmTotals) -> ArmTotals:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from harness.domain.model import ARMS
+from harness.domain.resume_event import Resumed
+from harness.domain.units import SECOND
 from harness.report import data_drift, data_quality, evaluation, gating, json_lifecycle, output, training
 from harness.report.result import Result, Unstarted
 
@@ -95,11 +97,17 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
         **({"data_drift": data_drift.as_json(result.data_drift)} if result.data_drift else {}),
         **({"evaluation": evaluation.as_json(result.examined)} if result.examined else {}),
         **({"gate_details": gating.as_json(result.gate_details)} if result.gate_details else {}),
+        **({"resumed": [_resumed(each) for each in result.resumed]} if result.resumed else {}),
         **json_lifecycle.plain(result),
         "event_log": result.event_log,
         "event_digest": result.event_digest,
         "report": result.report,
     }
+
+
+def _resumed(event: Resumed) -> dict[str, Any]:
+    at_s, away_s = event.at_ns / SECOND, event.away_s
+    return {"at_s": at_s, "stood": event.stood, "doing": event.doing, "away_s": away_s, "torn": event.torn}
 
 
 def _unstarted(result: Unstarted) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from harness.domain.drift_event import DataDriftChecked
 from harness.domain.event import ArmTotals, Event
 from harness.domain.model import Role
 from harness.domain.quality import Failure
+from harness.domain.resume_event import Resumed
 from harness.domain.scenario import Scenario
 from harness.report.gating import GateDetail
 from harness.report.lifecycle import Alarm, Approval, Check, LoadTest, Passage, Retraining, Trial, Undelivered
@@ -356,6 +357,8 @@ class Result:
     """What rules of quality found in the data."""
     data_drift: DataDriftChecked | None = None
     """What a comparison of the newest data with the data set found; None where there was none."""
+    resumed: tuple[Resumed, ...] = ()
+    """Each time that the run was cut off and another process took it up."""
 
     @property
     def kind(self) -> str:

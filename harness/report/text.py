@@ -6,6 +6,7 @@ from typing import Final
 
 from harness.analysis.vocabulary import METRICS, QUALITY, Kind
 from harness.domain.analysis import Unit
+from harness.domain.resume_event import Resumed
 
 COUNTS: Final = frozenset(
     {
@@ -23,6 +24,15 @@ SHARES: Final = re.compile(r"[<>=!]+ [\d.]+%")
 """The bound of a gate whose figure is a share."""
 OF_GROUPS: Final = frozenset({"demographic_parity", "demographic_parity_ratio", "equalised_odds", "equal_opportunity"})
 """Figures of fairness, all of them shares."""
+
+STOOD: Final[Mapping[str, str]] = {
+    "preparing": "before any server was started",
+    "deploying": "while servers were started",
+    "rollout": "in the midst of the rollout",
+    "decided": "after the decision, before it was carried out",
+    "settled": "when all had been settled",
+}
+"""Where a run stood that was cut off."""
 
 RULE: Final = re.compile(r"\s*(\w+)\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
 JOINED: Final = re.compile(r"\b(and|or|not)\b")
@@ -183,3 +193,10 @@ def parts(rule: str) -> tuple[str, str, str] | None:
     """
     match = RULE.fullmatch(rule)
     return None if match is None or JOINED.search(rule) else (match[1], match[2], match[3])
+
+
+def resumed(event: Resumed) -> str:
+    """That a run was cut off and taken up again."""
+    away = f" for {span(event.away_s)}" if event.away_s else ""
+    torn = f", in the middle of a line ({plural(event.torn, 'byte')} left out)" if event.torn else ""
+    return f"cut off{away}{torn} ({STOOD[event.stood]}), and taken up again: {event.doing}"

@@ -23,7 +23,7 @@ def why(result: Result) -> str:
     if said is None:
         say = SENTENCES.get(result.outcome or UNFINISHED)
         said = say(result) if say else f"{result.outcome_text.capitalize()}: {_clause(result.reason)}."
-    return said + endings.before(result)
+    return said + endings.before(result) + _cut_off(result)
 
 
 def judged(look: Look) -> str:
@@ -69,6 +69,16 @@ def evidence(result: Result) -> str:
         times = tally.errors if look.verdict is Verdict.ERROR else tally.failed
         said.append(f"{judged(look)}, on {times} of {words.plural(tally.looks, 'look')}")
     return said[0] if said else _clause(result.reason)
+
+
+def _cut_off(result: Result) -> str:
+    """That the harness was cut off on the way; empty where it was not."""
+    if not result.resumed:
+        return ""
+    times = "once" if len(result.resumed) == 1 else words.plural(len(result.resumed), "time")
+    last = result.resumed[-1]
+    told = f" The harness was cut off {times} ({words.STOOD[last.stood]}), and the run taken up again: {last.doing}."
+    return told + (" Requests are counted from then on." if result.requests is not None else "")
 
 
 def _tally_of(result: Result, look: Look) -> RuleTally:

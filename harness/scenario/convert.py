@@ -63,6 +63,7 @@ from harness.scenario.lifecycle import StagingInput, SuccessorInput
 from harness.scenario.loadstages import load_of
 from harness.scenario.models import DataInput, SourceInput
 from harness.scenario.policies import aftercare_of, rollout_of
+from harness.scenario.real import real_of
 from harness.scenario.training import groups_of, training_of
 
 
@@ -114,6 +115,7 @@ def scenario_of(
         stages=tuple(document.stages),
         notify=tuple(document.notify),
         attempts=attempts_of(document.attempts),
+        real=real_of(document.real),
     )
     return dated(made)
 

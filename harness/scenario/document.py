@@ -14,6 +14,7 @@ from harness.scenario.lifecycle import ApprovalInput, MonitoringInput, StagingIn
 from harness.scenario.loadtest import LoadInput
 from harness.scenario.models import ModelInput
 from harness.scenario.quantities import HorizonDuration, Seed
+from harness.scenario.real import RealInput, lacking
 from harness.scenario.rollouts import RolloutInput, no_repeats
 from harness.scenario.words import Channel, Expectation, Slug, StageWord, Text, backend, backend_uri, one_word
 
@@ -40,6 +41,9 @@ class BackendsInput(Input):
     )
     serving: Annotated[str, *backend("serving")] = Field("simulated", description="The servers and their router.")
     metrics: Annotated[str, *backend("metrics")] = Field("inprocess", description="Where figures are asked for.")
+    router: Annotated[str, *backend("router")] = Field(
+        "builtin", description="The router before replicas that are real."
+    )
 
 
 class Document(Input):
@@ -58,6 +62,11 @@ class Document(Input):
     )
     backends: BackendsInput = Field(
         BackendsInput(), description="The registry, the tracker, the servers and the metrics to use."
+    )
+    real: RealInput = Field(
+        RealInput(),
+        description="What there is to say of real processes, routers, Prometheus, Kubernetes and endpoints.",
+        examples=[{"router": {"port": 8080}}],
     )
     service: ServiceInput = Field(ServiceInput(), description="The simulated servers; may be given for each arm.")
     traffic: TrafficInput = Field(description="How requests arrive.", examples=[{"poisson": "100/s"}])
@@ -97,7 +106,8 @@ class Document(Input):
     )
 
     def contradictions(self, context: Context) -> Iterable[At]:
-        """A registry that outlives the run keeps models, and recorded answers are none."""
+        """Backends know what they need; a registry that outlives the run keeps models; recorded answers are none."""
+        yield from lacking(self.real, self.backends.serving, self.backends.router)
         if split(self.backends.registry)[0] == FORGETFUL:
             return
         for arm, source in (("stable", self.model.stable), ("candidate", self.model.candidate)):

@@ -19,6 +19,7 @@ from harness.serving.answering import Answerer, Served
 from harness.serving.batching import Answered, Batcher, Limits
 from harness.serving.bodies import BAD_REQUEST, JSON, check_type, dumps, loads
 from harness.serving.checking import Checker, Refused
+from harness.serving.faults import Faults
 from harness.serving.labels import Labels, plain_row
 from harness.serving.logs import LineLog, PredictionLog
 from harness.serving.metrics import CONTENT_TYPE, Metrics
@@ -70,6 +71,8 @@ class ModelServer:
     access: LineLog | None = None
     service: LineLog | None = None
     labels: Labels
+    faults: Faults | None = None
+    """To be given before `application`, where answers are to be spoilt on order."""
 
     def __init__(self, served: Served, settings: Settings | None = None) -> None:
         self.served = served
@@ -139,6 +142,8 @@ class ModelServer:
             self._get(router, f"{path}/ready", self._named(self._ready))
             self._post(router, f"{path}/infer", self._named(infer))
         self._post(router, "/labels", self._label)
+        if self.faults is not None:
+            self.faults.add_routes(router)
         router.add_route("*", "/{rest:.*}", self._standing(_nowhere))
 
     def _get(self, router: web.UrlDispatcher, path: str, handler: Handler) -> None:
@@ -175,6 +180,7 @@ class ModelServer:
         async def handle(request: web.Request) -> web.StreamResponse:
             arrived_ns = wall_ns()
             key = self._key(request)
+            response: web.StreamResponse
             try:
                 response = await self._predicted(request, spoken, key, arrived_ns)
             except Refused as refused:
@@ -184,6 +190,8 @@ class ModelServer:
                     response.headers["Retry-After"] = str(refused.retry_after_s)
                 if refused.status in (TOO_LARGE, LATE):
                     response.force_close()
+            if self.faults is not None:
+                response = await self.faults.befall(response, wall_ns() - arrived_ns)
             self.metrics.answered(spoken.name, response.status, wall_ns() - arrived_ns)
             return response
 

@@ -194,6 +194,15 @@ class Answers:
         """
         return self.truth(level) if self._revealed is None else self._revealed
 
+    @property
+    def knowable(self) -> NDArray[np.bool_] | None:
+        """Of which rows anything becomes known of the answer; None: of all."""
+        return self._knowable
+
+    def asked(self, level: int) -> Any:
+        """The rows as they look at a level, as a pandas DataFrame: what users ask, where no arm is spared a drift."""
+        return self._frame(self._rows_condition(level))
+
     def labelled(self, counts: Counts) -> int:
         """Of answers given so often, those of which something becomes known."""
         if self._knowable is None:

@@ -4,16 +4,17 @@ steps.py     the machine of what goes by steps: canary, blue-green, shadow and A
 replicas.py  the machine of rolling updates; counts.py: the arithmetic of replica counts, moves.py: it as moves
 sizes.py     sizes of the revisions behind a router, as Argo Rollouts reckons them
 state.py     what a machine remembers; foresight.py, plan.py: a policy in time, if all goes well
+again.py     a rollout taken up after a crash of the harness; codec.py: what it remembers as JSON
 
 Adding a strategy is adding a file with a function from a policy to a machine, and a line to this table; or, from
 another package, an entry point in the group ``harness.strategies`` (docs/architecture.md has an example that runs).
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, runtime_checkable
 
 from harness.domain.model import Role
-from harness.domain.rollout import RolloutPolicy, Rules, Seen
+from harness.domain.rollout import Ready, RolloutPolicy, Rules, Seen
 from harness.strategies.ab_test import ab_test
 from harness.strategies.blue_green import blue_green
 from harness.strategies.canary import canary
@@ -44,6 +45,32 @@ class Machine(Protocol):
         ...
 
 
+@runtime_checkable
+class Restorable(Protocol):
+    """What a machine may promise besides: that a rollout goes on in another process, after a crash of the harness.
+
+    Optional: a rollout whose machine lacks it is rolled back then.
+    """
+
+    def dump(self, state: Any) -> Any:
+        """The state as plain values of JSON: what stays the same here writes no checkpoint."""
+        ...
+
+    def restore(self, value: Any) -> Any:
+        """The state of what `dump` gave; any exception means that it cannot be used."""
+        ...
+
+    def taken_up(self, state: Any, ready: Sequence[Ready], at_ns: int) -> Transition:
+        """What is asked for when the rollout is taken up again: all that is wanted, and all that is waited for.
+
+        Args:
+            state: as `restore` gave it.
+            ready: the replicas of both arms, as they were found.
+            at_ns: now, in the run's time; the time in which no process ran it is none of it.
+        """
+        ...
+
+
 Strategy = Callable[[RolloutPolicy, Mapping[Role, int]], Machine]
 """From a policy and the size of each arm to a machine."""
 
@@ -55,4 +82,15 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "shadow": shadow,
 }
 
-__all__ = ["STRATEGIES", "Machine", "Steps", "Strategy", "ab_test", "blue_green", "canary", "rolling", "shadow"]
+__all__ = [
+    "STRATEGIES",
+    "Machine",
+    "Restorable",
+    "Steps",
+    "Strategy",
+    "ab_test",
+    "blue_green",
+    "canary",
+    "rolling",
+    "shadow",
+]

@@ -6,8 +6,9 @@ canary without a router: the arithmetic is `harness.strategies.counts`). Where t
 batch is judged before the next; what fails is undone in the same way, batch by batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.domain.analysis import NoData, Verdict
 from harness.domain.model import Role
@@ -34,6 +35,8 @@ from harness.domain.rollout import (
     Want,
 )
 from harness.domain.units import WHOLE, duration_text, share_text
+from harness.strategies import again
+from harness.strategies.codec import plain, restored
 from harness.strategies.moves import Moves
 from harness.strategies.state import Count, Phase, State, Transition
 
@@ -119,6 +122,26 @@ class Rolling:
         pause_ns, size = self.policy.batch_pause_ns, self._moves.size
         points = [(batch * pause_ns, goal * WHOLE // size) for batch, goal in enumerate(goals[1:])]
         return (*points, (len(points) * pause_ns, WHOLE))
+
+    # --- taken up again, after a crash ---
+
+    def dump(self, batches: Batches) -> Mapping[str, Any]:
+        """The state as plain values of JSON, without what is judged anew."""
+        kept: Mapping[str, Any] = plain(replace(batches, state=again.lasting(batches.state)))
+        return kept
+
+    def restore(self, value: Any) -> Batches:
+        """The state of what `dump` gave."""
+        return restored(Batches, value)
+
+    def taken_up(self, batches: Batches, ready: Sequence[Ready], at_ns: int) -> Transition:
+        """Go on with the batch, with the replicas that there are now; what looked on begins anew."""
+        since = {each.role: (batches.since.get(each.role, ()) + (at_ns,) * each.ready)[: each.ready] for each in ready}
+        state = again.counted(batches.state, ready)
+        now = replace(batches, state=state, since={**batches.since, **since}, progress_ns=at_ns)
+        moved = self._move(now, at_ns) if state.phase in {Phase.ROUTING, Phase.RETURNING} else self._rest(now)
+        looks: tuple[Action, ...] = (StartAnalysis(),) if state.analysing else ()
+        return replace(moved, actions=(*looks, *moved.actions))
 
     # --- what each thing seen leads to ---
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from harness.domain.model import Role
-from harness.domain.rollout import Action, End, HeaderRoute
+from harness.domain.rollout import Action, End, HeaderRoute, Weights
+from harness.domain.units import WHOLE
 
 
 class Phase(Enum):
@@ -33,6 +34,9 @@ class Phase(Enum):
     RETURNING = auto()
     """Weights to fall, step by step, before the rollout ends."""
     ENDED = auto()
+
+
+UNJUDGED: Final = "nothing has been judged yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class State:
     inline: bool = False
     """A step's own analysis is under way."""
     passed_ns: int | None = None
-    waits: str = "nothing has been judged yet"
+    waits: str = UNJUDGED
     """Which rule has not passed on this step, and why."""
     because: tuple[int, ...] = ()
     """The look that a test's last finding rests on."""
@@ -96,3 +100,17 @@ class Transition:
 def go(state: State, *actions: Action) -> Transition:
     """To a state, by these actions; it says when it wants to be woken."""
     return Transition(state, actions, state.wake_ns)
+
+
+def split(candidate: int, *, baseline: bool = False) -> Weights:
+    """The weights of the arms; a baseline gets as much as the candidate, as far as there is so much.
+
+    >>> split(1000)
+    {<Role.STABLE: 'stable'>: 9000, <Role.CANDIDATE: 'candidate'>: 1000}
+    >>> split(1000, baseline=True)[Role.BASELINE], split(8000, baseline=True)[Role.BASELINE]
+    (1000, 2000)
+    """
+    if not baseline:
+        return {Role.STABLE: WHOLE - candidate, Role.CANDIDATE: candidate}
+    beside = min(candidate, WHOLE - candidate)
+    return {Role.STABLE: WHOLE - candidate - beside, Role.CANDIDATE: candidate, Role.BASELINE: beside}

@@ -9,8 +9,9 @@ judge it: a rollout that nobody could judge is not promoted, and none is raised 
 Canary, blue-green, shadow and A/B are this machine over different steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.domain.analysis import NoData, Verdict
 from harness.domain.model import Role
@@ -53,9 +54,10 @@ from harness.domain.rollout import (
     Weights,
 )
 from harness.domain.units import WHOLE, duration_text, share_text
+from harness.strategies import again
 from harness.strategies.foresight import foreseen
 from harness.strategies.moves import Moves
-from harness.strategies.state import Count, Phase, State, Transition, go
+from harness.strategies.state import Count, Phase, State, Transition, go, split
 
 __all__ = ["Count", "Phase", "State", "Steps", "Transition", "split"]
 
@@ -114,6 +116,25 @@ class Steps:
     def foreseen(self) -> tuple[tuple[int, int], ...]:
         """The weights if all goes well: (nanoseconds after the first weight, candidate's weight), and the end."""
         return foreseen(self.policy)
+
+    # --- taken up again, after a crash ---
+
+    def dump(self, state: State) -> Mapping[str, Any]:
+        """The state as plain values of JSON."""
+        return again.kept(state)
+
+    def restore(self, value: Any) -> State:
+        """The state of what `dump` gave."""
+        return again.brought_back(value)
+
+    def taken_up(self, state: State, ready: Sequence[Ready], at_ns: int) -> Transition:
+        """What follows from being taken up again, with so many replicas."""
+        return again.taken_up(self.policy, again.counted(state, ready), at_ns, self._asked, self._move)
+
+    def _asked(self, state: State) -> Want:
+        if self.policy.by_replicas:
+            return Want(self._moves.weights(state), state.spec, sticky=self.policy.sticky)
+        return self._want(state)
 
     # --- what each thing seen leads to ---
 
@@ -454,20 +475,6 @@ class Steps:
             return "replicas were starting"
         step = self._step(state) or "the last weight"
         return f"step {state.index + 1} ({step}) was under way"
-
-
-def split(candidate: int, *, baseline: bool = False) -> Weights:
-    """The weights of the arms; a baseline gets as much as the candidate, as far as there is so much.
-
-    >>> split(1000)
-    {<Role.STABLE: 'stable'>: 9000, <Role.CANDIDATE: 'candidate'>: 1000}
-    >>> split(1000, baseline=True)[Role.BASELINE], split(8000, baseline=True)[Role.BASELINE]
-    (1000, 2000)
-    """
-    if not baseline:
-        return {Role.STABLE: WHOLE - candidate, Role.CANDIDATE: candidate}
-    beside = min(candidate, WHOLE - candidate)
-    return {Role.STABLE: WHOLE - candidate - beside, Role.CANDIDATE: candidate, Role.BASELINE: beside}
 
 
 def _after(transition: Transition, *actions: Action) -> Transition:

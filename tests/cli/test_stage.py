@@ -172,7 +172,10 @@ def test_export_writes_a_pipeline_and_minds_what_is_there(call: Any, folder: Pat
     assert (refused.code, "--force writes over it" in refused.err) == (2, True)
     assert call("export", "dvc", folder / "s.yaml", "-o", folder / "p", "--force").code == 0
     unknown = call("export", "dvx", folder / "s.yaml", "-o", folder / "p")
-    assert (unknown.code, unknown.err.strip()) == (2, "there is no target 'dvx'; did you mean dvc? there are: dvc")
+    assert (unknown.code, unknown.err.strip()) == (
+        2,
+        "there is no target 'dvx'; did you mean dvc? there are: dvc, kubernetes, helm",
+    )
     elsewhere = call(
         "export", "dvc", folder / "s.yaml", "-o", folder / "q", "--set", "model.stable={registered: stable}"
     )

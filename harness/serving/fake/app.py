@@ -17,6 +17,7 @@ from harness.serving.fake.pieces import cut_off, stream, trickle
 from harness.serving.fake.settings import FakeSettings, read, shown
 from harness.serving.fake.still import Stillness
 from harness.serving.fake.workers import Full, Turn, Workers
+from harness.serving.faults import Faults
 from harness.serving.logs import LineLog
 
 ID: Final = "X-Request-Id"
@@ -55,6 +56,8 @@ class FakeServer:
     alarm: Alarm
     workers: Workers
     access: LineLog | None = None
+    faults: Faults | None = None
+    """To be given before `application`, where answers are to be spoilt as any server's (``--faults``)."""
 
     def __init__(self, settings: FakeSettings, service_log: Path | None) -> None:
         self.in_flight = 0
@@ -119,6 +122,8 @@ class FakeServer:
             router.add_get(path, self.standing(self.named(self.metadata)))
         router.add_get("/settings", self.show)  # the way out of a stall never stands still
         router.add_post("/settings", self.change)
+        if self.faults is not None:
+            self.faults.add_routes(router)
 
     # --- around handlers ----------------------------------------------------------------------------------------------
 
@@ -161,6 +166,8 @@ class FakeServer:
         async def handle(request: web.Request) -> web.StreamResponse:
             came_ns = wall_ns()
             response = await self.predicted(request, answerer)
+            if self.faults is not None:
+                response = await self.faults.befall(response, wall_ns() - came_ns)
             self.counted.answered(protocol, response.status, wall_ns() - came_ns)
             return response
 

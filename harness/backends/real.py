@@ -1,0 +1,173 @@
+"""Real platforms: a fleet of replicas, a router before them, and users who ask, as one `Platform`."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from harness.domain.fault import Fault
+from harness.domain.model import Revision, Role, TrainedModel
+from harness.domain.rollout import Routing
+from harness.domain.scenario import Scenario
+from harness.domain.units import WHOLE
+from harness.errors import BackendError
+from harness.protocols import MetricSource, Population
+from harness.realtime import Copies, Fleet, Gateway, Place, Standing
+from harness.users import Users, Watched
+
+if TYPE_CHECKING:
+    from harness.backends.prometheus_server import ManagedPrometheus
+
+
+class RealPlatform:
+    """One `Platform` of real parts; what outlives a killed harness is found again by `attach`.
+
+    Args:
+        scenario: what is driven.
+        fleet: runs the replicas.
+        gateway: splits the traffic between them.
+        users: ask the gateway, and measure what they meet.
+        prometheus: one that is started beside them, where figures are asked for there; None: none is.
+    """
+
+    realtime = True
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        fleet: Fleet,
+        gateway: Gateway,
+        users: Users,
+        prometheus: "ManagedPrometheus | None" = None,
+    ) -> None:
+        self.scenario = scenario
+        self.fleet, self.gateway, self.users, self.prometheus = fleet, gateway, users, prometheus
+        self.watched = Watched(gateway, users)
+
+    @property
+    def serving(self) -> Fleet:
+        """Runs the replicas."""
+        return self.fleet
+
+    @property
+    def router(self) -> Watched:
+        """Splits the traffic; users know where they are sent."""
+        return self.watched
+
+    @property
+    def metrics(self) -> MetricSource:
+        """What users met."""
+        return self.users
+
+    def place(self, where: Place) -> None:
+        """Where all parts keep what outlives this process."""
+        for part in self._parts():
+            if hasattr(part, "place"):
+                part.place(where)
+
+    def inform(self, revisions: Mapping[Role, Revision]) -> None:
+        """What the models are called."""
+        for part in self._parts():
+            if hasattr(part, "inform"):
+                part.inform(revisions)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.fleet, self.gateway, self.users, self.prometheus)
+
+    def scraped(self) -> Mapping[str, Mapping[str, str]]:
+        """Where Prometheus finds the metrics of replicas and router, with the labels of each."""
+        return {**self.gateway.scraped(), **self.fleet.scraped()}
+
+    async def start(self, models: Mapping[Role, TrainedModel], population: Population | None) -> None:
+        """Router, stable's replicas, users: in this order, so that nobody asks before there is an answer."""
+        await self.gateway.start()
+        await self.gateway.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
+        await self.fleet.start(models, self.scenario.service[Role.STABLE].replicas, self.gateway.point)
+        if self.prometheus:
+            await self.prometheus.start(self.scraped)
+        await self.users.start(self.gateway.url, models, population)
+
+    async def attach(
+        self, models: Mapping[Role, TrainedModel], population: Population | None, wanted: Mapping[Role, int]
+    ) -> Standing:
+        """Take up what a killed run left."""
+        routing = await self.gateway.attach()
+        if routing is None:
+            await self.gateway.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
+        await self.fleet.attach(models, wanted, self.gateway.point)
+        if self.prometheus:
+            await self.prometheus.attach(self.scraped)
+        found = await self.fleet.observe()
+        if routing is not None:
+            self.users.routed(routing)
+        await self.users.start(self.gateway.url, models, population)
+        return Standing({role: state.ready for role, state in found.items()}, routing)
+
+    async def replace(
+        self,
+        models: Mapping[Role, TrainedModel],
+        population: Population | None,
+        *,
+        adopt: bool,
+        injected: tuple[Fault, ...] = (),
+    ) -> None:
+        """Make room for another candidate; what is injected into it acts on simulated platforms only."""
+        del injected
+        if adopt:
+            await self.gateway.adopt()
+        await self.fleet.replace(models, adopt=adopt)
+        await self.users.replace(models, population, adopt=adopt)
+
+    async def stop(self) -> None:
+        """Users first, replicas last: nobody asks what is not there. One that cannot end keeps no other from it."""
+        said: list[Exception] = []
+        for part in (self.users, self.prometheus, self.gateway, self.fleet):
+            if part is None:
+                continue
+            try:
+                await part.stop()
+            except Exception as error:  # noqa: BLE001 - raised below, once everything else has ended
+                said.append(error)
+        if said:
+            raise BackendError("; ".join(str(error) or repr(error) for error in said))
+
+
+# --- what a scenario's words stand for ---
+
+
+def local(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
+    """Processes of `harness serve` on this machine (``serving: local``)."""
+    from harness.backends.local import LocalFleet
+
+    return _assembled(scenario, LocalFleet(scenario), window_ns)
+
+
+def http(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
+    """Endpoints that exist already (``serving: http``)."""
+    from harness.backends.endpoints import EndpointFleet
+
+    return _assembled(scenario, EndpointFleet(scenario), window_ns)
+
+
+def _assembled(scenario: Scenario, fleet: Fleet, window_ns: int | None) -> RealPlatform:
+    del window_ns  # cuts the simulator's windows; there is none here
+    gateway = _gateway(scenario)
+    users = Users(scenario, gateway if isinstance(gateway, Copies) else None)
+    return RealPlatform(scenario, fleet, gateway, users, _prometheus(scenario))
+
+
+def _gateway(scenario: Scenario) -> Gateway:
+    """The router that a scenario names, of ours or of another package's."""
+    word = scenario.backends.router
+    for entry in entry_points(group="harness.backends"):
+        if entry.name == f"router.{word}":
+            made: Gateway = entry.load()(scenario)
+            return made
+    raise BackendError(f"no router backend called {word!r} is installed")
+
+
+def _prometheus(scenario: Scenario) -> "ManagedPrometheus | None":
+    if scenario.backends.metrics != "prometheus" or scenario.real.prometheus.url is not None:
+        return None
+    from harness.backends.prometheus_server import ManagedPrometheus
+
+    return ManagedPrometheus(scenario)

@@ -1,0 +1,110 @@
+"""`harness resume`: what can be taken up again, and what is refused with a word on what to do."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import log
+from harness.domain.event import RunEnded
+from harness.domain.resume_event import Resumed
+from tests.cli.conftest import SCENARIOS, Called
+
+Call = Callable[..., Called]
+REJECTED = SCENARIOS / "gate_rejected.yaml"
+
+
+@pytest.fixture
+def ended(call: Call, tmp_path: Path) -> Path:
+    """The log of a run on real time that a gate has ended: no server was ever started."""
+    assert call("run", REJECTED, "--clock", "real", "--quiet").code == 0
+    return next(path for path in tmp_path.glob("reports/gate-rejected/2*/events.jsonl"))
+
+
+def cut(path: Path, event: str) -> None:
+    """Leave what a kill right after that event leaves, and a part of the next line."""
+    lines = path.read_text().splitlines(keepends=True)
+    last = next(number for number, line in enumerate(lines) if f'"event":"{event}"' in line)
+    path.write_text("".join(lines[: last + 1]) + lines[last + 1][:20])
+
+
+def test_a_run_that_has_ended_is_left_as_it_is(call: Call, ended: Path) -> None:
+    before = ended.read_bytes()
+    done = call("resume", "latest", "--json", "-")
+    assert done.code == 0
+    assert "has ended; there is nothing to resume" in done.err
+    assert json.loads(done.out)["scenarios"][0]["outcome"] == "rejected"
+    assert ended.read_bytes() == before
+
+
+@pytest.mark.parametrize("event", ["RunStarted", "ModelReady", "GateChecked", "Decided"])
+def test_a_run_that_was_cut_off_comes_to_its_end(call: Call, ended: Path, event: str) -> None:
+    cut(ended, event)
+    done = call("resume", ended.parent.name, "--json", "out.json")
+    assert done.code == 0, done.err
+    events = log.read(ended)
+    assert events.only(RunEnded).outcome == "rejected"
+    assert events.only(Resumed).torn == 20
+    assert "The harness was cut off once" in " ".join(done.out.split())
+    told = json.loads(Path("out.json").read_text())["scenarios"][0]
+    assert told["passed"]
+    assert [each["torn"] for each in told["resumed"]] == [20]
+    assert len(told["gates"]) == len({gate["name"] for gate in told["gates"]})
+    assert "cut off" in (ended.parent / "report.html").read_text()
+
+
+def test_it_is_found_from_another_folder_too(
+    call: Call, ended: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cut(ended, "ModelReady")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert call("resume", ended.parent).code == 0
+    assert log.read(ended).only(RunEnded).outcome == "rejected"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_scenario_that_was_changed_since_is_taken_from_the_log(call: Call, tmp_path: Path) -> None:
+    changing = tmp_path / "changing.yaml"
+    changing.write_text(REJECTED.read_text().replace("data/", f"{SCENARIOS}/data/"))
+    assert call("run", changing, "--clock", "real", "--quiet").code == 0
+    path = next(tmp_path.glob("reports/gate-rejected/2*/events.jsonl"))
+    cut(path, "ModelReady")
+    changing.write_text("harness: 1\nname: something-else\n")
+    assert call("resume", "latest").code == 0
+    assert log.read(path).only(RunEnded).outcome == "rejected"
+
+
+def test_a_run_on_virtual_time_is_run_again(call: Call, tmp_path: Path) -> None:
+    assert call("run", REJECTED, "--quiet").code == 0
+    path = next(tmp_path.glob("reports/gate-rejected/2*/events.jsonl"))
+    cut(path, "ModelReady")
+    before = path.read_bytes()
+    done = call("resume", "latest")
+    assert done.code == 2
+    assert f"run it again: harness run {REJECTED}" in done.err
+    assert path.read_bytes() == before
+
+
+def test_a_run_whose_harness_lives_is_not_taken_up(call: Call, ended: Path) -> None:
+    from harness.state import lease
+
+    cut(ended, "ModelReady")
+    run = ended.parent.name
+    held = lease.acquire(ended.parents[2] / ".state", f"simulated/{run}", run)
+    before = ended.read_bytes()
+    done = call("resume", "latest")
+    assert done.code == 3
+    assert f"run {run} (process" in done.err
+    assert ended.read_bytes() == before
+    held.release()
+    assert call("resume", "latest").code == 0
+
+
+def test_what_is_no_run_of_a_scenario_is_told(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "load" / "1"
+    folder.mkdir(parents=True)
+    (folder / "events.jsonl").write_text("")
+    assert call("resume", folder).code == 2
+    assert "no run" in call("resume", "nowhere").err
