@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import log
-from harness.backends.processes import MARK, notes
+from harness.backends.processes import MARKER, notes
 from harness.domain.event import Totalled
 from harness.domain.model import SERVING
 
@@ -72,7 +72,7 @@ def left_behind() -> list[str]:
     found = []
     for each in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if f"{MARK}=".encode() in each.read_bytes():
+            if f"{MARKER}=".encode() in each.read_bytes():
                 found.append(each.parent.name)
         except OSError:
             continue
@@ -88,8 +88,7 @@ def main(rounds: int) -> int:
             with tempfile.TemporaryDirectory(prefix="harness-real-") as folder:
                 reports = Path(folder)
                 found = run(row, reports)
-                (path,) = reports.glob("*/*/events.jsonl")
-                arms = log.read(path).last(Totalled).arms
+                arms = log.read(Path(found["event_log"])).last(Totalled).arms
                 gone = sum(lost(arms[role].errors) for role in SERVING if role in arms)
                 left = left_behind() + [str(note) for note in notes(reports.resolve() / ".state")]
             total, total_lost = total + found["requests"], total_lost + gone
