@@ -60,6 +60,7 @@ def render(result: Result) -> str:
             marked={marker.mark.value for marker in result.markers},
             missing=plots.missing(result),
             few=plots.FEW,
+            short=plots.short_run(result),
             log=place(result.event_log, result.report),
             data=island(plots.document(result)),
             styles=[Markup(style) for style in styles],  # noqa: S704 - our own files

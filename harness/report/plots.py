@@ -21,6 +21,7 @@ from harness.report.result import Look, Mark, Marker, Result
 
 ALWAYS: Final = ("p50", "p95", "p99", "error_rate")
 ALSO: Final = ("drift_score", "prediction_drift")
+SHORT_S: Final = 180.0
 FEW: Final = 5
 """Fewer answers in a window make no percentile and no rate: one slow request would set the scale of the whole plot."""
 TITLES: Final[Mapping[str, str]] = {
@@ -61,10 +62,16 @@ def missing(result: Result) -> list[str]:
     return [name for name in _judged(result) if not result.series.has(name)]
 
 
+def short_run(result: Result) -> bool:
+    """Its plots have seconds on their axis: on real time a run may be over before three minutes."""
+    return _end_s(result) < SHORT_S
+
+
 def document(result: Result) -> dict[str, Any]:
     """What the script needs, as JSON."""
     return {
         "end": minutes(_end_s(result)),
+        "short": short_run(result),
         "flags": [
             {"x": flag.minute, "mark": flag.mark.value, "label": flag.label, "texts": list(flag.texts)}
             for flag in flags(result)

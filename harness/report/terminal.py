@@ -171,7 +171,10 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
         yield "stable's own error rate", words.share(failing), "too few servers for this traffic? `harness check` tells"
     if result.outcome == "rolled_back" and result.because:
         yield "detected after", words.span(result.detected_after_s), "from its first request to the deciding look"
-    yield "simulated", words.span(result.simulated_s), f"in {words.span(result.wall_s)}"
+    if result.clock == "real":
+        yield "took", words.span(result.wall_s), "on real time"
+    else:
+        yield "simulated", words.span(result.simulated_s), f"in {words.span(result.wall_s)}"
 
 
 def _expectations(result: Result) -> Iterator[RenderableType]:

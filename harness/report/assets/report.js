@@ -213,7 +213,7 @@
     const room = (high - low || Math.abs(high) || 1) * 0.12;
     return [low - room, high + room];
   };
-  const INCREMENTS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720, 1440, 2880, 7200];
+  const INCREMENTS = data.short ? [1, 2, 5, 10, 15, 30, 60].map((seconds) => +(seconds / 60).toFixed(6)) : [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720, 1440, 2880, 7200];
   const height = (plot) => (plot.id === "share" ? 150 : 180) + lanes * LANE;
 
   const draw = (plot, last) => {
@@ -233,7 +233,8 @@
       axes: [
         {
           ...axis, incrs: INCREMENTS, space: 55, size: 26, gap: 3,
-          label: last ? "minutes since traffic began" : undefined, labelSize: 18,
+          label: last ? `${data.short ? "seconds" : "minutes"} since traffic began` : undefined, labelSize: 18,
+          ...(data.short ? { values: (u, splits) => splits.map((at) => String(+(at * 60).toFixed(1))) } : {}),
           grid: { show: false }, ticks: { stroke: () => palette.line, width: 1, size: 4 },
         },
         {
