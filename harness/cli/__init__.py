@@ -133,7 +133,7 @@ def cli() -> None:
     """Rehearse an ML rollout before production does.
 
     A scenario file names a model and its data, a rollout policy, traffic, drift and faults, and what is expected;
-    harness runs the whole lifecycle with the really trained model in the loop: on virtual time, or driving real servers.
+    harness runs the whole lifecycle with the really trained model in the loop: on virtual time, or with real servers.
 
     Exit codes: 0 all held; 1 an expectation or gate was not met; 2 the command line or an input file is wrong;
     3 a backend or the harness failed; 130 interrupted, traffic already back on stable.
