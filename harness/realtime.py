@@ -9,6 +9,7 @@ What outlives a killed harness (replicas, the router) is found again by `attach`
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -44,6 +45,9 @@ class Place:
     """Names the run; the same when it is resumed."""
     token: int = 0
     """The fencing token of its lease: what keeps state outside refuses a lower one than it has seen."""
+    ours: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
+    """A while in which nobody else takes the rollout over, for an effect that takes milliseconds and knows no token;
+    raises LeaseLost where somebody has. Nothing may be logged inside it."""
 
 
 @runtime_checkable
@@ -86,6 +90,17 @@ class Attachable(Protocol):
             models: of both arms.
             population: what users ask.
             wanted: replicas of each arm, as last asked for.
+        """
+        ...
+
+
+@runtime_checkable
+class Leavable(Protocol):
+    """A platform, or a part of one, that can be let go of while it goes on: another harness drives it now."""
+
+    async def leave(self) -> None:
+        """End tasks and connections of this process, and change nothing outside it: no replica is stopped, no weight
+        changed, no note written. Users' requests of its own end. Leaving again, or after `stop`, changes nothing.
         """
         ...
 

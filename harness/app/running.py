@@ -268,7 +268,8 @@ def place(platform: Any, folder: Path, state: Path, lease: Any) -> None:
     from harness.realtime import Place, Placed
 
     if isinstance(platform, Placed):
-        platform.place(Place(folder.resolve(), state, folder.name, lease.token if lease else 0))
+        held = {"token": lease.token, "ours": lease.ours} if lease else {}
+        platform.place(Place(folder.resolve(), state, folder.name, **held))
 
 
 def conducted(

@@ -95,12 +95,8 @@ class BuiltinRouter:
 
     async def stop(self) -> None:
         """Listen no more; what is in flight is answered first. One that another harness drives now is left to it."""
-        if self._guard is not None:
-            self._guard.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._guard
-            self._guard = None
-        note, self._note = self._note, None
+        note = self._note
+        await self.leave()
         if note is None:
             return
         try:
@@ -112,6 +108,15 @@ class BuiltinRouter:
             log.info("the router is ended by a signal: %s", error)
         grace_s = (self._plan.timeout_ns * (self._plan.retries + 1) + 2 * SECOND) / SECOND
         await processes.stop(note, grace_s)
+
+    async def leave(self) -> None:
+        """Watch over it no more; it goes on as it was told last."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.cancel()
+            with suppress(asyncio.CancelledError):
+                await guard
+        self._note = None
 
     @property
     def _at(self) -> Place:

@@ -147,6 +147,10 @@ class EndpointFleet:
         if session is not None:
             await session.close()
 
+    async def leave(self) -> None:
+        """As `stop`: nothing of them is ours."""
+        await self.stop()
+
     # --- as Serving ---------------------------------------------------------------------------------------------------
 
     async def apply(self, replicas: Mapping[Role, int]) -> None:

@@ -126,12 +126,8 @@ class HaproxyRouter:
 
     async def stop(self) -> None:
         """Listen no more; what is in flight is answered first. One that another harness drives now is left to it."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.cancel()
-            with suppress(asyncio.CancelledError):
-                await guard
-        note, self._note = self._note, None
+        note = self._note
+        await self.leave()
         if note is None:
             return
         try:
@@ -142,6 +138,15 @@ class HaproxyRouter:
         except RoutingError as error:
             log.info("HAProxy is ended by a signal: %s", error)
         await end(note, self._plan.local.drain_ns)
+
+    async def leave(self) -> None:
+        """Watch over it no more; it goes on as it was told last."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.cancel()
+            with suppress(asyncio.CancelledError):
+                await guard
+        self._note = None
 
     def _noted(self) -> Note | None:
         found = processes.notes(self._place.state, self._place.run)

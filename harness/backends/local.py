@@ -203,15 +203,25 @@ class LocalFleet:
             if any(self._pointed.values()):
                 await self._point(dict.fromkeys(self._pointed, ()))
         said = await asyncio.gather(*(each.end() for each in self._replicas), return_exceptions=True)
-        await self._around.session.close()
+        await self._forget(self._around)
+        for error in said:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def leave(self) -> None:
+        """Look after the replicas no more, and leave them as they are."""
+        if self._around is None:
+            return
+        await ended([*self._tasks, *self._lives.values()])
+        await self._forget(self._around)
+
+    async def _forget(self, around: Surroundings) -> None:
+        await around.session.close()
         self._around = None
         self._tasks, self._lives, self._replicas, self._pointed = [], {}, [], {}
         if self._sender and self._receiver:
             self._sender.close()
             self._receiver.close()
-        for error in said:
-            if isinstance(error, BaseException):
-                raise error
 
     def scraped(self) -> Mapping[str, Mapping[str, str]]:
         """Where the replicas tell their metrics."""

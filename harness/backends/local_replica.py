@@ -119,9 +119,14 @@ class Replica:
             await anyio.sleep(pause_s)
 
     async def end(self) -> None:
-        """Take it down: it finishes what it is answering, within its drain; nothing is left of it."""
-        self.ready, self.url = False, None
+        """Take it down: it finishes what it is answering, within its drain; nothing is left of it.
+
+        Raises:
+            LeaseLost: it is another harness's now, and stays as it is.
+        """
         if self.note is not None:
+            with self._around.place.ours():
+                self.ready, self.url = False, None
             await processes.stop(self.note, self._around.plan.drain_ns / SECOND + KILL_S)
             self.note = None
 

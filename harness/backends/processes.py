@@ -34,9 +34,10 @@ from urllib.parse import quote
 import anyio
 
 from harness.backends import procfs
-from harness.backends.procfs import Identity
 from harness.errors import BackendError
 from harness.realtime import Place
+from harness.state import process as known
+from harness.state.process import Process
 
 MARKER: Final = "HARNESS_PROCESS"
 """The variable in the environment of each process that holds its note's id."""
@@ -60,11 +61,11 @@ class Note:
     kind: str
     """replica, router, prometheus …"""
     command: tuple[str, ...]
-    owner: Identity
+    owner: Process
     log: Path
     log_from: int = 0
     """Bytes of the log that earlier processes of the name wrote."""
-    process: Identity | None = None
+    process: Process | None = None
     """None: it was to be started, and nobody knows whether it was."""
     url: str | None = None
     arm: str | None = None
@@ -87,27 +88,35 @@ def notes(state: Path, run: str | None = None) -> tuple[Note, ...]:
 
 
 def amend(note: Note, **changes: Any) -> Note:
-    """The note with other fields (``url``, ``arm``, ``extra``), also on disk."""
-    changed = replace(note, **changes)
-    _write(changed)
+    """The note with other fields (``url``, ``arm``, ``extra``), also on disk, unless it is another's there by now."""
+    changed, now = replace(note, **changes), _read(note.file)
+    if now is not None and _same(now, note):
+        _write(changed)
     return changed
 
 
 def take_over(note: Note) -> Note:
     """This process owns it from now on, as when a run is resumed."""
-    return amend(note, owner=procfs.myself())
+    taken = replace(note, owner=known.this())
+    _write(taken)
+    return taken
 
 
 def forget(note: Note) -> None:
-    """Remove the note; one that another process of the name has replaced stays."""
+    """Remove the note; one that another process of the name has replaced stays, and one that was taken over."""
     now = _read(note.file)
-    if now is None or now.id == note.id:
+    if now is None or _same(now, note):
         note.file.unlink(missing_ok=True)
+
+
+def _same(now: Note, note: Note) -> bool:
+    """Whether a note on disk is still of that process and that owner."""
+    return (now.id, now.owner) == (note.id, note.owner)
 
 
 def alive(note: Note) -> bool:
     """Whether the very process of the note lives (one that is dead but not collected does not)."""
-    return note.process is not None and procfs.lives(note.process)
+    return note.process is not None and note.process.alive()
 
 
 def _write(note: Note) -> None:
@@ -130,10 +139,10 @@ def _read(file: Path) -> Note | None:
         return None
     try:
         fields = json.loads(text)
-        owner = Identity(**fields["owner"])
+        owner = Process(**fields["owner"])
         return Note(
             file, fields["id"], fields["run"], fields["name"], fields["kind"], tuple(fields["command"]), owner,
-            Path(fields["log"]), fields["log_from"], Identity.of(fields["process"]), fields["url"], fields["arm"],
+            Path(fields["log"]), fields["log_from"], Process.of(fields["process"]), fields["url"], fields["arm"],
             fields["extra"],
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
@@ -168,6 +177,7 @@ def start(
 
     Raises:
         BackendError: it cannot be started, or one of that name lives.
+        LeaseLost: another harness drives the rollout now; nothing was started.
     """
     procfs.check()
     file = place.state / "processes" / f"{quote(place.run, safe='')}--{quote(name, safe='')}.json"
@@ -180,16 +190,17 @@ def start(
     log.parent.mkdir(parents=True, exist_ok=True)
     written = log.stat().st_size if log.exists() else 0
     made = Note(
-        file, os.urandom(12).hex(), place.run, name, kind, tuple(command), procfs.myself(), log, written,
+        file, os.urandom(12).hex(), place.run, name, kind, tuple(command), known.this(), log, written,
         None, url, arm, dict(extra or {}),
     )  # fmt: skip
     try:
-        _write(made)
-        pid = _spawn(made, {**os.environ, **(environment or {}), MARKER: made.id})
+        with place.ours():
+            _write(made)
+            pid = _spawn(made, {**os.environ, **(environment or {}), MARKER: made.id})
     except OSError as error:
         forget(made)
         raise BackendError(f"{command[0]} cannot be started: {error.strerror}") from error
-    found = procfs.identify(pid) or Identity(pid, 0, procfs.boot(), made.owner.host)
+    found = known.find(pid) or Process(pid, "", made.owner.boot, made.owner.host)
     try:
         return amend(made, process=found)
     except OSError:  # a full disk: the note that is there names no pid, and the process is found by its marker
@@ -271,6 +282,8 @@ def _log(note: Note) -> list[str]:
 async def stop(note: Note, grace_s: float = 10.0) -> None:
     """End the process and all that it started, and remove the note; one that is dead already is no error.
 
+    One that another harness has taken over since the note was read is left to it.
+
     Args:
         note: of a process, ours or one that an earlier harness started.
         grace_s: from SIGTERM to SIGKILL.
@@ -279,7 +292,10 @@ async def stop(note: Note, grace_s: float = 10.0) -> None:
         BackendError: it is still there 10 s after SIGKILL.
     """
     now = _read(note.file)
-    note = now if now and now.id == note.id else note  # its pid may have become known since
+    if now and now.id == note.id:
+        if now.owner != note.owner:
+            return
+        note = now  # its pid may have become known since
     if note.process is not None and procfs.send(note.process, signal.SIGTERM):
         with anyio.move_on_after(grace_s):
             await ended(note)
@@ -300,7 +316,7 @@ async def clean(state: Path, *, grace_s: float = 10.0, spare: str | None = None)
     """
     orphans = tuple(
         note for note in notes(state)
-        if note.run != spare and not procfs.elsewhere(note.owner) and not procfs.lives(note.owner)
+        if note.run != spare and note.owner.here() and not note.owner.alive()
     )  # fmt: skip
     said: list[str] = []
 
@@ -318,9 +334,9 @@ async def clean(state: Path, *, grace_s: float = 10.0, spare: str | None = None)
     return orphans
 
 
-def _members(note: Note) -> tuple[Identity, ...]:
+def _members(note: Note) -> tuple[Process, ...]:
     """Living processes of the note: its own, and those that it started."""
-    itself = (note.process,) if note.process and procfs.lives(note.process) else ()
+    itself = (note.process,) if note.process and note.process.alive() else ()
     return (*itself, *(each for each in procfs.marked(MARKER, note.id) if each not in itself))
 
 

@@ -120,14 +120,19 @@ class ManagedPrometheus:
 
     async def stop(self) -> None:
         """End it; stopping again changes nothing. What it has scraped stays on disk."""
-        if self._follower is not None:
-            self._follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._follower
-            self._follower = None
-        if self._note is not None:
-            note, self._note = self._note, None
+        note = self._note
+        await self.leave()
+        if note is not None:
             await processes.stop(note, GRACE_S)
+
+    async def leave(self) -> None:
+        """Tell it of replicas no more; it scrapes on."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await follower
+        self._note = None
 
     # --- the process ---
 

@@ -11,7 +11,7 @@ from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE
 from harness.errors import BackendError
 from harness.protocols import MetricSource, Population
-from harness.realtime import Copies, Fleet, Gateway, Place, Standing
+from harness.realtime import Copies, Fleet, Gateway, Leavable, Place, Standing
 from harness.users import Users, Watched
 
 if TYPE_CHECKING:
@@ -129,6 +129,15 @@ class RealPlatform:
                 said.append(error)
         if said:
             raise BackendError("; ".join(str(error) or repr(error) for error in said))
+
+    async def leave(self) -> None:
+        """Ask no more, and leave replicas, router and weights as they are: another harness drives them now."""
+        try:
+            await self.users.stop()
+        finally:
+            for part in (self.prometheus, self.gateway, self.fleet):
+                if isinstance(part, Leavable):
+                    await part.leave()
 
 
 # --- what a scenario's words stand for ---

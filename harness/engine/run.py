@@ -88,6 +88,14 @@ async def run(
 
 async def led(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[], str]) -> Outcome:
     """A lifecycle from where it stands to its end, while people are told."""
+    try:
+        return await _told(lifecycle, header, stopped_by)
+    except LeaseLost:
+        await settle.leave(lifecycle.executor)
+        raise
+
+
+async def _told(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[], str]) -> Outcome:
     executor = lifecycle.executor
     herald = executor.herald = _herald(executor, header)
     if orders := executor.parts.inbox:

@@ -6,6 +6,7 @@ escalates, whatever a backend raises.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,10 +32,13 @@ from harness.engine.looks import DEFAULT_EVERY_NS
 from harness.engine.stages import alias, mark, unalias
 from harness.errors import LeaseLost
 from harness.protocols import Readiness
+from harness.realtime import Leavable
 from harness.strategies.moves import Moves
 from harness.strategies.state import Count, Phase, State
 from harness.strategies.steps import split
 
+LEAVE_S: Final = 10.0
+"""A platform that was not let go of by then ends with the process."""
 SETTLE_S: Final = 300.0
 """All of settling, retries included, takes no longer than this (and what replicas that are started anew may take)."""
 STABLE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0)
@@ -296,3 +300,11 @@ async def stop(executor: Executor) -> None:
     """End traffic; that it could not be ended changes nothing of what became of the candidate."""
     executor.mine()
     await tidy(executor, "the platform's end", lambda: answered("the platform", executor.parts.platform.stop()))
+
+
+async def leave(executor: Executor) -> None:
+    """Let go of a platform that another harness drives now, and change nothing of it; nobody is told, in no log."""
+    platform = executor.parts.platform
+    if executor.live and isinstance(platform, Leavable):
+        with anyio.move_on_after(LEAVE_S, shield=True), suppress(Exception):  # what is left ends with this process
+            await platform.leave()

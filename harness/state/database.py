@@ -1,14 +1,15 @@
 """The SQLite file that holds what several processes must agree on; it is small, and holds nothing that is history.
 
 Each transaction takes the file for itself from its first statement (``BEGIN IMMEDIATE``), so that what is read in it is
-still true when it writes. Others wait up to `BUSY_S`. Everything blocks, and is over in milliseconds: it is called
-inline. Whoever adds tables adds a version to `VERSIONS`; a file made by a newer program is refused.
+still true when it writes. Others wait up to `BUSY_S`; who only reads waits for nobody (WAL). Everything blocks, and is
+over in milliseconds: it is called inline. Whoever adds tables adds a version to `VERSIONS`; a file made by a newer
+program is refused.
 """
 
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -80,7 +81,25 @@ class StateDatabase:
             finally:
                 connection.close()
         except (sqlite3.Error, OSError) as error:
-            raise BackendError(f"{self.path}: what runs agree on cannot be kept there: {error}") from error
+            raise BackendError(f"{self.path}: what runs agree on cannot be kept there: {_told(error)}") from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """What was last agreed on, also while another process holds the file; None: nothing ever was.
+
+        Raises:
+            BackendError: the file cannot be read.
+        """
+        if not self.path.exists():
+            yield None
+            return
+        try:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as connection:
+                connection.row_factory = sqlite3.Row
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                yield connection if version == len(VERSIONS) else None
+        except (sqlite3.Error, OSError) as error:
+            raise BackendError(f"{self.path}: what runs agree on cannot be read there: {_told(error)}") from error
 
     def _opened(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,3 +124,19 @@ class StateDatabase:
                 connection.execute(statement)
         if version < len(VERSIONS):
             connection.execute(f"PRAGMA user_version = {len(VERSIONS)}")
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more of the same
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return (
+            f"another process has held it for {BUSY_S:g} s; a harness that was stopped (Ctrl-Z, SIGSTOP) as it wrote "
+            "does: have it go on, or kill it"
+        )
+    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return (
+            f"it is damaged ({error}); it holds no history, only leases and orders: end the harnesses that report to "
+            "this folder, and remove it"
+        )
+    return str(error)

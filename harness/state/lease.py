@@ -9,7 +9,7 @@ lease when it next writes: `Lease.guarded` holds the database's write lock, and 
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,11 +64,8 @@ def last(state: Path, rollout: str) -> Holder | None:
     Raises:
         BackendError: the database cannot be read.
     """
-    database = StateDatabase(state)
-    if not database.path.exists():
-        return None
-    with database.transaction() as connection:
-        return _read(connection, rollout)
+    with StateDatabase(state).reading() as connection:
+        return _read(connection, rollout) if connection else None
 
 
 def holders(state: Path) -> tuple[Holder, ...]:
@@ -77,12 +74,9 @@ def holders(state: Path) -> tuple[Holder, ...]:
     Raises:
         BackendError: the database cannot be read.
     """
-    database = StateDatabase(state)
-    if not database.path.exists():
-        return ()
-    with database.transaction() as connection:
-        found = [_holder(row) for row in connection.execute("SELECT * FROM leases")]
-    return tuple(each for each in found if each.holds)
+    with StateDatabase(state).reading() as connection:
+        rows = connection.execute("SELECT * FROM leases").fetchall() if connection else ()
+    return tuple(each for each in map(_holder, rows) if each.holds)
 
 
 def acquire(state: Path, rollout: str, run: str, ttl_s: float = TTL_S) -> "Lease":
@@ -107,7 +101,8 @@ def acquire(state: Path, rollout: str, run: str, ttl_s: float = TTL_S) -> "Lease
                 f"{found} drives {rollout} already; wait for it, end it with `harness abort {found.run}`, or stop its "
                 "process: from then on this one may begin"
             )
-        token = (found.token if found else 0) + 1
+        # From the time on, and not from 1: where the file was lost, what has seen a token still sees a higher one.
+        token = found.token + 1 if found else epoch_ns() // SECOND
         connection.execute(
             "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (rollout, token, run, owner.pid, owner.began, owner.boot, owner.host, _until(ttl_s)),
@@ -137,8 +132,27 @@ class Lease:
             LeaseLost: somebody else has it.
             BackendError: it cannot be told: the database cannot be used.
         """
-        with self._database.transaction() as connection:
-            self._mine(connection)
+        with ExitStack() as held:
+            try:
+                connection = held.enter_context(self._database.transaction())
+            except BackendError:
+                self._mine(last(self._database.path.parent, self.rollout))  # to read it nobody waits for a lock
+                raise
+            self._mine(_read(connection, self.rollout))
+            yield
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """As `guarded`, for an effect and not for a line; where it cannot be told, it is taken to be ours still.
+
+        Traffic must be made safe also where the disk is full.
+
+        Raises:
+            LeaseLost: somebody else has it.
+        """
+        with ExitStack() as held:
+            with suppress(BackendError):
+                held.enter_context(self.guarded())
             yield
 
     def renew(self) -> None:
@@ -149,7 +163,7 @@ class Lease:
             BackendError: the database cannot be used.
         """
         with self._database.transaction() as connection:
-            self._mine(connection)
+            self._mine(_read(connection, self.rollout))
             connection.execute("UPDATE leases SET until_ns = ? WHERE rollout = ?", (_until(self.ttl_s), self.rollout))
 
     def release(self) -> None:
@@ -189,10 +203,10 @@ class Lease:
             except BackendError:
                 continue  # tried again; whether it still is ours is found out at the next line of the log
 
-    def _mine(self, connection: sqlite3.Connection) -> None:
-        found = _read(connection, self.rollout)
+    def _mine(self, found: Holder | None) -> None:
         if found is None or found.token != self.token:
-            now = f"{found} drives it now" if found else "its lease is gone"
+            drives = "drives it now" if found and found.holds else "has driven it since"
+            now = f"{found} {drives}" if found else "its lease is gone"
             raise LeaseLost(f"{self.rollout} was taken over: {now}; this run does and writes nothing more")
 
 

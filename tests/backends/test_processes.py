@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from harness.backends import processes, procfs
 from harness.backends.processes import MARKER, Note
 from harness.clock import run_real
-from harness.errors import BackendError
+from harness.errors import BackendError, LeaseLost
 from harness.realtime import Place
+from harness.state import process
 
 PATIENCE_S = 60.0
 SLEEPS = ("sh", "-c", "echo ready here; exec sleep 600")
@@ -91,7 +93,7 @@ def test_what_takes_no_hint_is_killed_with_all_that_it_started(place: Place) -> 
         others = procfs.marked(MARKER, note.id)
         await processes.stop(note, 0.1)
         assert procfs.marked(MARKER, note.id) == ()
-        await until(lambda: not any(procfs.lives(each) for each in others))
+        await until(lambda: not any(each.alive() for each in others))
 
     run_real(main)
 
@@ -151,9 +153,9 @@ def test_a_pid_that_was_given_again_is_another_process(place: Place) -> None:
         try:
             note = started(place)
             await processes.stop(note)
-            found = procfs.identify(stranger.pid)
+            found = process.find(stranger.pid)
             assert found is not None
-            for changed in (replace(found, started=found.started - 1), replace(found, boot="another")):
+            for changed in (replace(found, began=str(int(found.began) - 1)), replace(found, boot="another")):
                 stale = processes.amend(note, process=changed)
                 assert not processes.alive(stale)
                 await processes.stop(stale)
@@ -167,10 +169,10 @@ def test_a_pid_that_was_given_again_is_another_process(place: Place) -> None:
 
 def test_a_dead_child_that_nobody_collected_does_not_live() -> None:
     child = subprocess.Popen(["true"])
-    found = procfs.identify(child.pid)
+    found = process.find(child.pid)
 
     async def main() -> None:
-        await until(lambda: procfs.identify(child.pid) is None)
+        await until(lambda: process.find(child.pid) is None)
         assert in_table(child.pid)  # it is a zombie
         assert found is None or not procfs.send(found, signal.SIGKILL)
 
@@ -185,6 +187,7 @@ import os, signal, sys
 from pathlib import Path
 from harness.backends import processes
 from harness.realtime import Place
+from harness.state import process
 
 root, how = Path(sys.argv[1]), sys.argv[2]
 if how == "before the pid is noted":  # the moment between fork and note
@@ -226,7 +229,7 @@ def test_what_was_taken_over_is_nobodys_orphan(tmp_path: Path) -> None:
         note = cut_off(tmp_path, "once it runs")
         assert processes.alive(note)
         note = processes.take_over(note)
-        assert note.owner == procfs.myself()
+        assert note.owner == process.this()
         assert await processes.clean(tmp_path / "state") == ()
         assert await processes.said(note, "ready", PATIENCE_S) == ""
         os.kill(note.pid or 0, signal.SIGKILL)
@@ -237,10 +240,49 @@ def test_what_was_taken_over_is_nobodys_orphan(tmp_path: Path) -> None:
     run_real(main)
 
 
+def test_what_another_has_taken_over_is_left_to_it(place: Place) -> None:
+    """Who was held up finds another's name on the note: it neither ends the process nor writes of it."""
+    other = subprocess.Popen(["sleep", "600"])
+
+    async def main() -> None:
+        mine = started(place)
+        owner = process.find(other.pid)
+        assert owner is not None
+        theirs = processes.amend(mine, owner=owner)
+        try:
+            await processes.stop(mine, 0.0)
+            processes.forget(mine)
+            assert processes.amend(mine, url="http://late").url == "http://late"
+            assert processes.notes(place.state) == (theirs,)
+            assert processes.alive(theirs)
+        finally:
+            await processes.stop(theirs)
+        processes.amend(theirs, url="http://later")
+        assert processes.notes(place.state) == ()  # what has ended does not come back as a note
+
+    try:
+        run_real(main)
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_nothing_is_started_by_who_has_lost_the_rollout(place: Place) -> None:
+    @contextmanager
+    def lost() -> Iterator[None]:
+        raise LeaseLost("another harness drives it now")
+        yield
+
+    with pytest.raises(LeaseLost):
+        started(replace(place, ours=lost))
+    assert processes.notes(place.state) == ()
+    assert not list((place.folder / "processes").glob("*.log"))
+
+
 def test_processes_of_another_machine_are_let_alone(place: Place) -> None:
     async def main() -> None:
         note = started(place)
-        far = processes.amend(note, owner=replace(note.owner, pid=1, started=1, host="elsewhere"))
+        far = processes.amend(note, owner=replace(note.owner, pid=1, began="1", host="elsewhere"))
         assert await processes.clean(place.state) == ()
         assert processes.notes(place.state) == (far,)
         await processes.stop(far)
@@ -259,4 +301,4 @@ def test_a_note_that_is_none_is_told_with_its_file(place: Place) -> None:
 def test_a_processs_name_may_be_anything(comm: str) -> None:
     """Field 22 of proc(5)'s stat comes after a name in brackets that may hold brackets and spaces itself."""
     line = f"7 ({comm}) S " + " ".join(str(number) for number in range(4, 53))
-    assert procfs.parsed(line) == ("S", 22)
+    assert process.parsed(line) == ("S", "22")
