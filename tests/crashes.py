@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from harness import clock
 from harness import log as event_log
@@ -69,18 +70,48 @@ class Trial:
     said: str = ""
 
 
-def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QUICK) -> Trial:
+class Running(Protocol):
+    """A program under way, as `subprocess.Popen` tells of it."""
+
+    def poll(self) -> int | None:
+        """Its exit code, if it has ended."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        ...
+
+
+Begin = Callable[[Sequence[str], Path, Mapping[str, str]], Running]
+"""Begins `harness COMMAND`, what it prints to a file, with more in its environment."""
+
+
+def program(command: Sequence[str], said: Path, environment: Mapping[str, str]) -> Running:
+    """The program itself, imports and all."""
+    with said.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness", *command], stdout=file, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, env=os.environ | environment, start_new_session=True,
+        )  # fmt: skip
+
+
+def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QUICK, begin: Begin = program) -> Trial:
     """Run a scenario in an empty folder, kill it, resume it, and say what is wrong."""
     trial, reports, registry = Trial(moment), folder / "reports", f"sqlite:///{folder}/registry.db"
     overrides = [part for each in sets for part in ("--set", each)]
     command = ["run", str(scenario), "--clock", "real", "--registry", registry, *overrides]
     mark = f"{folder}"
-    trial.killed = _killed(_begun(command, reports, mark, folder / "run.txt"), reports, moment)
+    ours = ["--report", str(reports), "--no-color"]
+    trial.killed = _killed(begin([*command, *ours], folder / "run.txt", {MARK: mark}), reports, moment)
     log = next(reports.glob("*/*/events.jsonl"), None)
     if log is None:
         trial.wrong, trial.said = ["no run began"], (folder / "run.txt").read_text()
         return trial
-    resumed = _begun(["resume", log.parent.resolve().name], reports, mark, folder / "resume.txt")
+    resumed = begin(["resume", log.parent.resolve().name, *ours], folder / "resume.txt", {MARK: mark})
     try:
         trial.code = resumed.wait(LONGEST_S)
     except subprocess.TimeoutExpired:
@@ -98,16 +129,7 @@ def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QU
     return trial
 
 
-def _begun(command: Sequence[str], reports: Path, mark: str, said: Path) -> "subprocess.Popen[bytes]":
-    given = [sys.executable, "-m", "harness", *command, "--report", str(reports), "--no-color"]
-    with said.open("wb") as file:
-        return subprocess.Popen(
-            given, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=os.environ | {MARK: mark},
-            start_new_session=True,
-        )  # fmt: skip
-
-
-def _killed(run: "subprocess.Popen[bytes]", reports: Path, moment: Moment) -> bool:
+def _killed(run: Running, reports: Path, moment: Moment) -> bool:
     """Kill a run at its moment; False where it had ended."""
     named, log = f'"event":"{moment.event}"'.encode(), None
     while run.poll() is None:

@@ -4,19 +4,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.crashes import moments
+from tests import forked
 from tests.crashes import QUICK, Trial, tried
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "local_canary.yaml"
 STEPS = "rollout.steps=[{weight: 20%}, {pause: 1s}, {weight: 100%}, {pause: 1s}]"
-QUICKER = (*QUICK, STEPS, "labels.delay=500ms")
-TRIALS, SEED, WORKERS = 5, 11, 2
+QUICKER = (*QUICK, STEPS, "labels.delay=500ms", "service.replicas=1", "real.local.drain=2s")
+TRIALS, SEED, WORKERS = 5, 11, 3
 
 
 def test_whenever_it_is_killed_the_run_is_taken_up_and_ends_safely(tmp_path: Path) -> None:
     def trial(number: int) -> Trial:
         folder = tmp_path / str(number)
         folder.mkdir()
-        return tried(SCENARIO, folder, moments(TRIALS, SEED)[number], QUICKER)
+        return tried(SCENARIO, folder, moments(TRIALS, SEED)[number], QUICKER, forked.harness)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         done = list(pool.map(trial, range(TRIALS)))
