@@ -27,6 +27,7 @@ webhooks, no quotas, no scheduler beyond `PodScript`, and no CRD beside those of
 It speaks the protocol (https://kubernetes.io/docs/reference/using-api/api-concepts/); it is not Kubernetes.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -36,9 +37,12 @@ from typing import Self
 
 from aiohttp import web
 
+from fakes.kube_controllers import Controllers
 from fakes.kube_faults import Fault, Faults, Wrong
+from fakes.kube_gateway import DataPlane
 from fakes.kube_http import Rest
 from fakes.kube_kinds import NAMESPACE
+from fakes.kube_pods import AppKubelet, Nodes
 from fakes.kube_rbac import ADMIN, Audit, token_of
 from fakes.kube_script import Ill, Kubelet, Object, PodScript, Scripts
 from fakes.kube_store import Store
@@ -46,7 +50,20 @@ from fakes.kube_writes import Write, Writer
 from harness.serving.accepting import stop_accepting
 from harness.serving.process import Place, bound, url_of
 
-__all__ = ["Audit", "Fault", "Faults", "Ill", "KubeApi", "Kubelet", "Object", "PodScript", "Scripts", "Store", "Wrong"]
+__all__ = [
+    "AppKubelet",
+    "Audit",
+    "Fault",
+    "Faults",
+    "Ill",
+    "KubeApi",
+    "Kubelet",
+    "Object",
+    "PodScript",
+    "Scripts",
+    "Store",
+    "Wrong",
+]
 
 
 class KubeApi:
@@ -59,6 +76,8 @@ class KubeApi:
         bookmark_s: how often watches that want bookmarks get one.
         gone_by_http: a watch from a forgotten resource version is answered with 410, not told so in its stream (a real
             server does either, by where it finds out).
+        kubelet: makes pods real servers, as `AppKubelet`; None: they are states, and a gateway cannot reach them.
+        lag_s: from a change to the controllers' acting on it.
         seed: of generated names, and of faults that meet a share.
     """
 
@@ -70,6 +89,8 @@ class KubeApi:
         history: int = 1000,
         bookmark_s: float = 60.0,
         gone_by_http: bool = False,
+        kubelet: Kubelet | None = None,
+        lag_s: float = 0.02,
         seed: int = 0,
     ) -> None:
         self.store = Store(history)
@@ -78,15 +99,26 @@ class KubeApi:
         self.audit = Audit()
         self.scripts = Scripts()
         self.url = ""
+        self.gateway_url = ""
+        self.gateway = DataPlane(self.writer)
         self._rest = Rest(self.writer, self.faults, self.audit, rbac, bookmark_s, gone_by_http)
+        self._nodes = Nodes(self.writer, self.scripts, kubelet)
+        self._controllers = Controllers(self.writer, self._nodes, (self.gateway.sync,), lag_s)
         self._namespaces = ("default", *namespaces)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         for name in self._namespaces:
             self.writer.create(NAMESPACE, "", {"metadata": {"name": name}}, Write())
-        self.url = await self._listen(self._rest.application())
-        self._stack.callback(self._end)
+        try:
+            self.gateway_url = await self._listen(self.gateway.application())
+            acting = asyncio.create_task(self._controllers.run(), name="controllers")
+            self._stack.push_async_callback(self._rest_of, acting)
+            self.url = await self._listen(self._rest.application())
+            self._stack.callback(self._end)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
@@ -113,6 +145,18 @@ class KubeApi:
     def compact(self) -> None:
         """Forget all history: whoever watches from an older resource version is told 410."""
         self.store.compact()
+
+    def crash(self, namespace: str, pod: str) -> None:
+        """End a pod's container; it is started anew, after a while that doubles each time."""
+        self._nodes.crash(namespace, pod)
+
+    async def _rest_of(self, acting: "asyncio.Task[None]") -> None:
+        """End the controllers and the pods; an error of the controllers is raised here."""
+        acting.cancel()
+        await asyncio.wait([acting])
+        await self._nodes.stop()
+        if not acting.cancelled():
+            acting.result()
 
     async def _listen(self, app: web.Application) -> str:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)

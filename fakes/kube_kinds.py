@@ -35,7 +35,7 @@ RBAC: Final = "rbac.authorization.k8s.io"
 GATEWAY: Final = "gateway.networking.k8s.io"
 
 NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False, subresources=STATUS, counted=False)
-POD: Final = Kind("", "v1", "Pod", "pods", subresources=STATUS)
+POD: Final = Kind("", "v1", "Pod", "pods", subresources=STATUS, counted=False)
 SERVICE: Final = Kind("", "v1", "Service", "services", subresources=STATUS, counted=False)
 CLAIM: Final = Kind(
     "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", subresources=STATUS, counted=False

@@ -27,8 +27,8 @@ class PodScript:
     ready_after_s: float | None = 0.03
     """From its start to its readiness; None: it runs and never gets ready."""
     ill: Ill | None = None
-    stops_after_s: float = 0.02
-    """From its deletion to its end; never longer than its grace period."""
+    stops_after_s: float = 0.1
+    """From its deletion to its end, in which it still answers; never longer than its grace period."""
 
 
 class Kubelet(Protocol):

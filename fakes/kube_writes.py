@@ -214,7 +214,7 @@ class Writer:
             obj["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
         if how.dry:
             return obj
-        if obj["metadata"].get("deletionTimestamp") and not _held(kind, obj):
+        if obj["metadata"].get("deletionTimestamp") and _let_go(live, obj):
             return self.store.remove(kind, obj)
         return self.store.put(kind, obj)
 
@@ -286,9 +286,9 @@ def _wanted(obj: Object) -> Object:
     return {field: value for field, value in obj.items() if field not in {"metadata", "status"}}
 
 
-def _held(kind: Kind, obj: Object) -> bool:
-    """Whether something must happen yet before it goes: finalizers, a pod's end, a namespace's content."""
-    return bool(obj["metadata"].get("finalizers")) or kind in {NAMESPACE, POD}
+def _let_go(live: Object, obj: Object) -> bool:
+    """Whether the last finalizer was taken from what is going."""
+    return bool(live["metadata"].get("finalizers")) and not obj["metadata"].get("finalizers")
 
 
 def _grace_s(kind: Kind, live: Object, options: Mapping[str, Any]) -> int:
