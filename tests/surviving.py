@@ -5,9 +5,11 @@ run, so that one run shows what would have been there had the harness been kille
 """
 
 import copy
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -30,7 +32,15 @@ from harness.stats.histogram import Histogram
 from tests.build import Models, parts
 
 STARTUP_S = 3.0
+MEMORY = Path("/dev/shm")
 ON_STABLE = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder in which to sync a line costs nothing, where the machine has one: hundreds of logs are written anew."""
+    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @dataclass
@@ -44,6 +54,8 @@ class World:
     routing: Routing | None = None
     down: bool = False
     """The run has ended, and with it all that it ran."""
+    left: bool = False
+    """The harness has let go of it, and it goes on."""
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     tracker: MemoryTracker = field(default_factory=MemoryTracker)
 
@@ -102,6 +114,9 @@ class Surviving:
 
     async def stop(self) -> None:
         self.world.down = True
+
+    async def leave(self) -> None:
+        self.world.left = True
 
     # --- its servers ---
 

@@ -81,7 +81,8 @@ def conducted(task: Task, act: Callable[[Any, Any], Any]) -> Done:
             nothing = made.error or HarnessError("the run logged nothing")
             return Done(Unstarted.of(task.scenario, mask(str(nothing))), *_told(nothing), interrupted=bool(stop.by))
         done = _reported(made)
-        return replace(done, interrupted=bool(stop.by))
+        # Told to stop after it had lost the rollout, it has brought no traffic back: 130 would say that it had.
+        return replace(done, interrupted=bool(stop.by) and not isinstance(made.error, LeaseLost))
 
 
 def _said(text: str) -> None:

@@ -12,7 +12,7 @@ from harness.errors import LeaseLost
 from harness.log import EventLog
 from tests.build import policy, scenario
 from tests.engine.test_resume import RULE, STEPS
-from tests.surviving import World, made_of, told
+from tests.surviving import World, in_memory, made_of, told
 
 CANARY = policy(scenario(), steps=STEPS, analysis=RULE)
 
@@ -40,6 +40,13 @@ class Taken:
         yield
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory."""
+    with in_memory() as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("errors", [0.0, 0.5])
 def test_from_the_line_that_it_could_not_write_nothing_changes(errors: float, tmp_path: Path) -> None:
     whole = told(CANARY, tmp_path / "whole.jsonl", errors)
@@ -51,4 +58,5 @@ def test_from_the_line_that_it_could_not_write_nothing_changes(errors: float, tm
             run_virtual(engine.run, CANARY, made_of(CANARY, world, errors), log)
         log.close()
         assert path.read_bytes().count(b"\n") == number
+        assert world.left == (b'"deploy"' in path.read_bytes())
         assert outside(world) in (outside(whole.late(number - 1)), outside(whole.worlds[number - 1]))

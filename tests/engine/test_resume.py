@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,18 @@ from harness.report import json as report_json
 from harness.report.why import why
 from harness.strategies import STRATEGIES
 from tests.build import analysis, policy, scenario
-from tests.surviving import Told, World, copied, noted, resumed, told
+from tests.surviving import Told, World, copied, in_memory, noted, resumed, told
 
 RULE = analysis("error_rate <= stable + 5%", every_ns=20 * SECOND, window_ns=20 * SECOND, min_requests=10)
 STEPS = (SetWeight(1000), Pause(MINUTE), SetWeight(5000), Pause(MINUTE))
 BAD = 0.5
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory."""
+    with in_memory() as folder:
+        yield folder
 
 
 def canary(**changes: Any) -> Scenario:
@@ -155,10 +163,14 @@ WHOLE_RUNS: dict[str, Told] = {}
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.sampled_from(sorted(CASES)), st.randoms(use_true_random=False), st.builds(Gone, *[st.booleans()] * 3))
 def test_whatever_died_with_it_and_however_often_it_is_cut_off_it_ends_safely(
-    tmp_path_factory: pytest.TempPathFactory, name: str, draws: Any, gone: Gone
+    name: str, draws: Any, gone: Gone
 ) -> None:
+    with in_memory() as folder:
+        cut_off_again(folder, name, draws, gone)
+
+
+def cut_off_again(folder: Path, name: str, draws: Any, gone: Gone) -> None:
     of, errors, outcome = CASES[name]
-    folder = tmp_path_factory.mktemp("cut")
     if name not in WHOLE_RUNS:
         WHOLE_RUNS[name] = told(of, folder / "whole.jsonl", errors, machine=machine(of))
     run, path, fewest = WHOLE_RUNS[name], folder / "cut.jsonl", 1
