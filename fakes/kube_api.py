@@ -37,6 +37,7 @@ from typing import Self
 
 from aiohttp import web
 
+from fakes.kube_admission import Write
 from fakes.kube_controllers import Controllers
 from fakes.kube_faults import Fault, Faults, Wrong
 from fakes.kube_gateway import DataPlane
@@ -46,7 +47,7 @@ from fakes.kube_pods import AppKubelet, Nodes
 from fakes.kube_rbac import ADMIN, Audit, token_of
 from fakes.kube_script import Ill, Kubelet, Object, PodScript, Scripts
 from fakes.kube_store import Store
-from fakes.kube_writes import Write, Writer
+from fakes.kube_writes import Writer
 from harness.serving.accepting import stop_accepting
 from harness.serving.process import Place, bound, url_of
 
@@ -77,6 +78,7 @@ class KubeApi:
         gone_by_http: a watch from a forgotten resource version is answered with 410, not told so in its stream (a real
             server does either, by where it finds out).
         kubelet: makes pods real servers, as `AppKubelet`; None: they are states, and a gateway cannot reach them.
+        accounts: a pod that names a ServiceAccount is only made where there is one, as in Kubernetes (ReplicaFailure).
         lag_s: from a change to the controllers' acting on it.
         seed: of generated names, and of faults that meet a share.
     """
@@ -90,12 +92,13 @@ class KubeApi:
         bookmark_s: float = 60.0,
         gone_by_http: bool = False,
         kubelet: Kubelet | None = None,
+        accounts: bool = False,
         lag_s: float = 0.02,
         seed: int = 0,
     ) -> None:
         self.store = Store(history)
-        self.writer = Writer(self.store, seed)
-        self.faults = Faults(seed)
+        self.writer = Writer(self.store, seed, accounts)
+        self.faults = Faults(seed, self.store.wake)
         self.audit = Audit()
         self.scripts = Scripts()
         self.url = ""

@@ -8,6 +8,7 @@ import anyio
 
 from fakes.kube_deployments import Deployments
 from fakes.kube_garbage import Garbage
+from fakes.kube_kinds import CLAIM
 from fakes.kube_pods import Nodes
 from fakes.kube_replicasets import NEVER, ReplicaSets
 from fakes.kube_services import Slices
@@ -39,15 +40,28 @@ class Controllers:
         """Act, for as long as the task lives."""
         deployments, sets = Deployments(self.writer), ReplicaSets(self.writer)
         passes = (
-            Garbage(self.writer).sync, deployments.sync, sets.sync, self.nodes.sync, Slices(self.writer).sync,
+            Garbage(self.writer).sync,
+            self._bind,
+            deployments.sync,
+            sets.sync,
+            self.nodes.sync,
+            Slices(self.writer).sync,
             *self.more,
-        )  # fmt: skip
+        )
         with self.writer.store.waker() as waker:
             while True:
                 self._settle(passes)
                 due_ns = min(deployments.wake_ns, sets.wake_ns)
                 await waker.wait(None if due_ns == NEVER else max(0.001, (due_ns - now_ns()) / SECOND))
                 await anyio.sleep(self.lag_s)
+
+    def _bind(self) -> None:
+        """Give every volume claim its volume."""
+        for claim in self.writer.store.all(CLAIM):
+            spec = claim["spec"]
+            size = (spec.get("resources") or {}).get("requests") or {}
+            status = {"phase": "Bound", "accessModes": spec["accessModes"], "capacity": size}
+            self.writer.set_status(CLAIM, claim, status)
 
     def _settle(self, passes: Sequence[Callable[[], None]]) -> None:
         for _ in range(PASSES):

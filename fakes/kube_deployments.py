@@ -11,10 +11,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fakes.kube_admission import CONTROLLER, timestamp
 from fakes.kube_kinds import DEPLOYMENT, POD, REPLICA_SET, Kind
 from fakes.kube_replicasets import NEVER, owned, owner_of
 from fakes.kube_script import Object
-from fakes.kube_writes import CONTROLLER, Writer, timestamp
+from fakes.kube_writes import Writer
 from harness.clock import now_ns
 from harness.domain.units import SECOND
 
@@ -159,12 +160,14 @@ class Deployments:
         updated = ((new or {}).get("status") or {}).get("replicas", 0)
         complete = updated == replicas == total == available
         least = replicas - _margins(each)[1]
+        failed = [one for count in counts for one in count.get("conditions", [])][:1]
         status = {
             "observedGeneration": each["metadata"]["generation"], "replicas": total, "updatedReplicas": updated,
             "readyReplicas": up, "availableReplicas": available, "unavailableReplicas": max(0, replicas - available),
             "conditions": _kept(each, [
                 _condition("Available", "MinimumReplicas", "Available" if available >= least else "Unavailable"),
                 self._progressing(each, new, mark, (updated, -(total - updated), up, available), complete=complete),
+                *failed,
             ]),
         }  # fmt: skip
         self.writer.set_status(DEPLOYMENT, each, status)

@@ -1,5 +1,6 @@
 """Faults of an API server, on order: the n-th request of a kind meets one, or a seeded share of them does."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -85,6 +86,8 @@ class Faults:
     """The faults that were ordered, and how often each was met."""
 
     seed: int = 0
+    wake: Callable[[], None] = lambda: None
+    """Tells the watches that are open to look at `is_down`."""
     _ordered: list[_Ordered] = field(default_factory=list)
     _down_until_ns: int = -EVER
 
@@ -101,6 +104,7 @@ class Faults:
     def down(self, for_s: float) -> None:
         """Every connection is reset from now on, for so long, and the watches that are open are cut."""
         self._down_until_ns = now_ns() + round(for_s * SECOND)
+        self.wake()
 
     @property
     def is_down(self) -> bool:

@@ -14,10 +14,11 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from fakes.kube_admission import timestamp
 from fakes.kube_kinds import GATEWAY, GATEWAYS, ROUTE
 from fakes.kube_script import Object
 from fakes.kube_services import addresses
-from fakes.kube_writes import Writer, timestamp
+from fakes.kube_writes import Writer
 
 CONTROLLER: Final = "stand-in/gateway"
 HOP: Final = frozenset({

@@ -7,19 +7,31 @@ from typing import Any, Final
 import anyio
 from aiohttp import web
 
+from fakes.kube_admission import APPLY, Write
+from fakes.kube_answers import (
+    JSON,
+    REFUSALS,
+    RESET,
+    an_object,
+    body_of,
+    deleted,
+    how_of,
+    options_of,
+    ordered,
+    refusal,
+    sent,
+)
 from fakes.kube_errors import Refused, bad_request, no_path
 from fakes.kube_faults import Fault, Faults, Wrong
-from fakes.kube_kinds import NAMESPACE, SERVED, Kind
+from fakes.kube_kinds import NAMESPACE, SERVED
 from fakes.kube_rbac import Asked, Audit, Entry, authorize, user_of
 from fakes.kube_reads import Watched, listed
 from fakes.kube_scale import scale_of, scaled
 from fakes.kube_script import Object
-from fakes.kube_writes import APPLY, Write, Writer
+from fakes.kube_writes import Writer
 
-JSON: Final = "application/json"
 VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
 VERSION: Final = {"major": "1", "minor": "34", "gitVersion": "v1.34.0+stand-in", "platform": "stand-in"}
-REFUSALS: Final = {Wrong.ERROR: 500, Wrong.UNAVAILABLE: 503, Wrong.CONFLICT: 409, Wrong.GONE: 410}
 
 
 def read_path(method: str, path: str, *, watch: bool) -> Asked:
@@ -86,7 +98,7 @@ class Rest:
         return app
 
     async def _version(self, request: web.Request) -> web.StreamResponse:
-        return self._reset(request) if self.faults.is_down else _sent(VERSION, 200)
+        return self._reset(request) if self.faults.is_down else sent(VERSION, 200)
 
     async def _healthy(self, request: web.Request) -> web.StreamResponse:
         return self._reset(request) if self.faults.is_down else web.Response(text="ok")
@@ -103,8 +115,8 @@ class Rest:
             fault = self.faults.meets(asked.verb, asked.resource, asked.name, known)
             answer = await self._met(request, asked, known, fault)
         except Refused as refused:
-            answer = _refusal(refused)
-        if asked is not None:
+            answer = refusal(refused)
+        if asked is not None and not (asked.verb == "watch" and answer.prepared):
             code = 0 if answer.status == RESET else answer.status
             self.audit.entries.append(Entry(user or "", asked, code))
         return answer
@@ -124,9 +136,11 @@ class Rest:
             told = {"Retry-After": str(fault.retry_after_s)}
             return web.Response(status=429, text="Too many requests, please try again later.\n", headers=told)
         if fault is not None and wrong in REFUSALS and not (asked.verb == "watch" and wrong is Wrong.GONE):
-            raise _ordered(fault, asked)
+            raise ordered(fault, asked)
+        if fault is not None and wrong is Wrong.SLOW and asked.verb == "watch":
+            await anyio.sleep(fault.delay_s)
         answer = await self._served(request, asked, user, fault)
-        if fault is not None and wrong is Wrong.SLOW:
+        if fault is not None and wrong is Wrong.SLOW and asked.verb != "watch":
             await anyio.sleep(fault.delay_s)
         return self._reset(request) if wrong is Wrong.LOST else answer
 
@@ -138,27 +152,27 @@ class Rest:
     async def _served(self, request: web.Request, asked: Asked, user: str, fault: Fault | None) -> web.StreamResponse:
         store = self.writer.store
         if asked.verb == "watch":
-            return await self._watch(request, asked, fault)
+            return await self._watch(request, asked, user, fault)
         if asked.verb == "list":
-            return _sent(listed(store, asked.kind, asked.namespace, request.query), 200)
+            return sent(listed(store, asked.kind, asked.namespace, request.query), 200)
         if asked.verb == "get":
             found = store.get(asked.kind, asked.namespace, asked.name)
-            return _sent(scale_of(found) if asked.subresource == "scale" else found, 200)
-        body = await _body(request)
-        how = _how(request, asked)
+            return sent(scale_of(found) if asked.subresource == "scale" else found, 200)
+        body = await body_of(request)
+        how = how_of(request, asked)
         if asked.verb == "create":
-            return _sent(self.writer.create(asked.kind, asked.namespace, _an_object(body), how), 201)
+            return sent(self.writer.create(asked.kind, asked.namespace, an_object(body), how), 201)
         if asked.verb in {"update", "patch"}:
             return self._change(request, asked, user, body, how)
-        return self._delete(request, asked, {**_options(request), **(body or {})}, how)
+        return self._delete(request, asked, {**options_of(request), **(body or {})}, how)
 
     def _change(self, request: web.Request, asked: Asked, user: str, body: Any, how: Write) -> web.Response:
         kind, namespace, name = asked.kind, asked.namespace, asked.name
         if asked.subresource == "scale":
             scale = scaled(self.writer, asked, None if asked.verb == "update" else request.content_type, body, how)
-            return _sent(scale, 200)
+            return sent(scale, 200)
         if asked.verb == "update":
-            return _sent(self.writer.update(kind, namespace, name, _an_object(body), how), 200)
+            return sent(self.writer.update(kind, namespace, name, an_object(body), how), 200)
         applies = request.content_type == APPLY
         if applies and not request.query.get("fieldManager"):
             raise bad_request(
@@ -167,22 +181,22 @@ class Rest:
         if applies and self.rbac and self.writer.store.find(kind, namespace, name) is None:
             authorize(self.writer.store, user, Asked("create", kind, namespace, name))
         done, made = self.writer.patch(kind, namespace, name, body, request.content_type, how)
-        return _sent(done, 201 if made else 200)
+        return sent(done, 201 if made else 200)
 
     def _delete(self, request: web.Request, asked: Asked, options: Object, how: Write) -> web.Response:
         kind, store = asked.kind, self.writer.store
         if asked.verb == "delete":
             done = self.writer.delete(kind, asked.namespace, asked.name, options, dry=how.dry)
             stays = store.find(kind, asked.namespace, asked.name) is not None
-            return _sent(done if stays else _deleted(kind, done), 200)
+            return sent(done if stays else deleted(kind, done), 200)
         found = listed(store, kind, asked.namespace, request.query)
         for obj in found["items"]:
             self.writer.delete(
                 kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"], options, dry=how.dry
             )
-        return _sent(found, 200)
+        return sent(found, 200)
 
-    async def _watch(self, request: web.Request, asked: Asked, fault: Fault | None) -> web.StreamResponse:
+    async def _watch(self, request: web.Request, asked: Asked, user: str, fault: Fault | None) -> web.StreamResponse:
         watched = Watched(
             self.writer.store, asked.kind, asked.namespace, request.query, self.bookmark_s, fault,
             lambda: self.over or self.faults.is_down,
@@ -192,6 +206,7 @@ class Rest:
         answer = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
         answer.enable_chunked_encoding()
         await answer.prepare(request)
+        self.audit.entries.append(Entry(user, asked, 200))  # now, not when it is over
 
         async def send(type_of_event: str, obj: Object) -> None:
             await answer.write(json.dumps({"type": type_of_event, "object": obj}).encode() + b"\n")
@@ -200,82 +215,3 @@ class Rest:
         if self.faults.is_down:
             self._reset(request)
         return answer
-
-
-RESET: Final = 444
-"""The status of an answer that is never sent: its connection is gone."""
-
-
-def _ordered(fault: Fault, asked: Asked) -> Refused:
-    code = REFUSALS[fault.wrong]
-    said = {
-        409: f'Operation cannot be fulfilled on {asked.kind.resource} "{asked.name}": the object has been modified; '
-        "please apply your changes to the latest version and try again",
-        410: "The resourceVersion for the provided list is too old.",
-        500: "Internal error occurred: etcdserver: request timed out",
-        503: "the server is currently unable to handle the request",
-    }[code]
-    after = fault.retry_after_s if code == 503 else None
-    return Refused(code, said, kind=asked.kind, name=asked.name, retry_after_s=after)
-
-
-def _sent(body: Object, code: int) -> web.Response:
-    return web.Response(status=code, body=json.dumps(body).encode(), content_type=JSON)
-
-
-def _refusal(refused: Refused) -> web.Response:
-    answer = _sent(refused.status(), refused.code)
-    if refused.retry_after_s is not None:
-        answer.headers["Retry-After"] = str(refused.retry_after_s)
-    return answer
-
-
-def _deleted(kind: Kind, obj: Object) -> Object:
-    group = {"group": kind.group} if kind.group else {}
-    told = {"name": obj["metadata"]["name"], **group, "kind": kind.plural, "uid": obj["metadata"]["uid"]}
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": told}
-
-
-async def _body(request: web.Request) -> Any:
-    text = await request.read()
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        if request.content_type == APPLY:
-            return _yaml(text)
-        raise bad_request(f"error decoding the body: {error}") from error
-
-
-def _yaml(text: bytes) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise bad_request(f"error decoding YAML: {error}") from error
-
-
-def _an_object(body: Any) -> Object:
-    if not isinstance(body, dict):
-        raise bad_request("the body is no object")
-    return body
-
-
-def _how(request: web.Request, asked: Asked) -> Write:
-    agent = request.headers.get("User-Agent", "unknown").partition("/")[0]
-    return Write(
-        manager=request.query.get("fieldManager") or agent, subresource=asked.subresource,
-        dry=request.query.get("dryRun") == "All", force=request.query.get("force") == "true",
-    )  # fmt: skip
-
-
-def _options(request: web.Request) -> Object:
-    options: Object = {}
-    if request.query.get("propagationPolicy"):
-        options["propagationPolicy"] = request.query["propagationPolicy"]
-    if request.query.get("gracePeriodSeconds"):
-        options["gracePeriodSeconds"] = int(request.query["gracePeriodSeconds"])
-    return options

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 import anyio
 from aiohttp import web
 
-from fakes.kube_kinds import POD
+from fakes.kube_admission import timestamp
+from fakes.kube_kinds import CLAIM, POD
+from fakes.kube_podstatus import conditions, status_of, unschedulable
 from fakes.kube_script import Ill, Kubelet, Object, PodScript, Scripts
 from fakes.kube_store import Store
-from fakes.kube_writes import Writer, timestamp
+from fakes.kube_writes import Writer
 from harness.serving.accepting import stop_accepting
 from harness.serving.process import Place, bound, url_of
 
@@ -21,7 +24,6 @@ URL: Final = "stand-in/url"
 PROBE_S: Final = 0.05
 """How often a real server is asked for its readiness."""
 PROBE_TIMEOUT_S: Final = 1.0
-READY: Final = "Ready"
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class Nodes:
             if uid not in self._lives and "deletionTimestamp" not in pod["metadata"]:
                 self._crashes[uid] = asyncio.Event()
                 task = asyncio.create_task(self._life(pod, self.scripts.of(pod)), name=f"pod {pod['metadata']['name']}")
-                task.add_done_callback(lambda _, uid=uid: self._forget(uid))
+                task.add_done_callback(partial(self._forget, uid))
                 self._lives[uid] = task
 
     def crash(self, namespace: str, name: str) -> None:
@@ -99,7 +101,7 @@ class Nodes:
             task.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
 
-    def _forget(self, uid: str) -> None:
+    def _forget(self, uid: str, _: object) -> None:
         self._lives.pop(uid, None)
         self._crashes.pop(uid, None)
 
@@ -130,7 +132,7 @@ class Nodes:
         now = self._now(pod)
         if now is None:
             return
-        self._say(pod, now.get("status", {}) | {"conditions": _conditions(ready=False)}, keep_containers=True)
+        self._say(pod, now.get("status", {}) | {"conditions": conditions(ready=False)}, keep_containers=True)
         await anyio.sleep(min(script.stops_after_s, now["metadata"].get("deletionGracePeriodSeconds", 0)))
         if self.kubelet is not None:
             await self.kubelet.stop(pod)
@@ -140,32 +142,43 @@ class Nodes:
     async def _live(self, pod: Object, script: PodScript) -> None:
         restarts = 0
         if script.ill is Ill.UNSCHEDULABLE:
-            self._say(pod, _unschedulable())
+            self._say(pod, unschedulable())
             return
+        await self._claimed(pod)
         self._schedule(pod)
         while True:
-            self._say(pod, self._status(pod, restarts, waiting="ContainerCreating"))
+            self._say(pod, status_of(pod, restarts, waiting="ContainerCreating"))
             try:
                 await self._run(pod, script, restarts)
             except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
                 said = f"back-off restarting failed container: {error!r}"
-                self._say(pod, self._status(pod, restarts, waiting="CrashLoopBackOff", said=said))
+                self._say(pod, status_of(pod, restarts, waiting="CrashLoopBackOff", said=said))
                 await anyio.sleep(_back_off_s(restarts))
             restarts += 1
+
+    async def _claimed(self, pod: Object) -> None:
+        """Until the volume claims that a pod mounts are there."""
+        volumes = pod["spec"].get("volumes") or []
+        names = [each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim")]
+        with self.store.waker() as waker:
+            for name in names:
+                while self.store.find(CLAIM, pod["metadata"]["namespace"], name) is None:
+                    self._say(pod, unschedulable(f'persistentvolumeclaim "{name}" not found'))
+                    await waker.wait(None)
 
     async def _run(self, pod: Object, script: PodScript, restarts: int) -> None:
         """One life of a pod's container, until it crashes."""
         crash = self._crashes[pod["metadata"]["uid"]]
         crash.clear()
         if script.ill is Ill.IMAGE:
-            self._say(pod, self._status(pod, 0, waiting="ImagePullBackOff", said="Back-off pulling image"))
+            self._say(pod, status_of(pod, 0, waiting="ImagePullBackOff", said="Back-off pulling image"))
             await anyio.sleep_forever()
         if script.ill is Ill.CRASH:
             raise RuntimeError("exit code 1")
         url = None if self.kubelet is None else await self.kubelet.start(pod)
         if url is not None:
             self.writer.change(POD, pod, lambda body: body["metadata"].setdefault("annotations", {}).update({URL: url}))
-        self._say(pod, self._status(pod, restarts))
+        self._say(pod, status_of(pod, restarts))
         await anyio.sleep(script.ready_after_s or 0)
         probing = asyncio.create_task(self._probe(pod, script, restarts, url), name="probe")
         try:
@@ -183,11 +196,11 @@ class Nodes:
             return
         path = _probe_path(pod)
         if url is None or path is None:
-            self._say(pod, self._status(pod, restarts, ready=True))
+            self._say(pod, status_of(pod, restarts, ready=True))
             return
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)) as session:
             while True:
-                self._say(pod, self._status(pod, restarts, ready=await _answers(session, url + path)))
+                self._say(pod, status_of(pod, restarts, ready=await _answers(session, url + path)))
                 await anyio.sleep(PROBE_S)
 
     def _now(self, pod: Object) -> Object | None:
@@ -209,22 +222,6 @@ class Nodes:
 
         self.writer.change(POD, pod, bind)
 
-    def _status(self, pod: Object, restarts: int, *, ready: bool = False, waiting: str = "", said: str = "") -> Object:
-        state = {"waiting": {"reason": waiting, **({"message": said} if said else {})}} if waiting else None
-        containers = [
-            {
-                "name": container["name"], "image": container["image"], "imageID": "", "ready": ready,
-                "restartCount": restarts, "started": not waiting, "state": state or {"running": {}},
-            }
-            for container in pod["spec"]["containers"]
-        ]  # fmt: skip
-        ip = (pod.get("status") or {}).get("podIP") or "127.0.0.1"
-        up = not waiting or restarts > 0
-        return {
-            "phase": "Running" if up else "Pending", "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "127.0.0.1",
-            "conditions": _conditions(ready=ready), "containerStatuses": containers,
-        }  # fmt: skip
-
     def _say(self, pod: Object, status: Object, *, keep_containers: bool = False) -> None:
         now = self._now(pod)
         if now is None or (self._going(pod) and not keep_containers):
@@ -235,30 +232,6 @@ class Nodes:
             same = was is not None and was["status"] == condition["status"]
             condition["lastTransitionTime"] = was["lastTransitionTime"] if was and same else timestamp()
         self.writer.set_status(POD, now, {"startTime": now["metadata"]["creationTimestamp"], **status})
-
-
-def ready(pod: Object) -> bool:
-    """Whether a pod takes requests."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(each["type"] == READY and each["status"] == "True" for each in conditions)
-
-
-def _conditions(*, ready: bool) -> list[Object]:
-    told = str(ready)
-    return [
-        {"type": "PodScheduled", "status": "True"},
-        {"type": "Initialized", "status": "True"},
-        {"type": "ContainersReady", "status": told},
-        {"type": READY, "status": told},
-    ]
-
-
-def _unschedulable() -> Object:
-    said = "0/3 nodes are available: 3 Insufficient cpu."
-    return {
-        "phase": "Pending",
-        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}],
-    }
 
 
 def _back_off_s(restarts: int) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fakes.kube_errors import forbidden
-from fakes.kube_kinds import BINDING, CLUSTER_BINDING, CLUSTER_ROLE, ROLE, Kind
+from fakes.kube_kinds import BINDING, CLUSTER_BINDING, CLUSTER_ROLE, NAMESPACE, ROLE, Kind
 from fakes.kube_script import Object
 from fakes.kube_store import Store
 
@@ -92,9 +92,10 @@ def authorize(store: Store, user: str, asked: Asked) -> None:
     Raises:
         Refused: 403, in the words of Kubernetes.
     """
-    if user == ADMIN or any(_allows(rule, asked) for rule in _rules(store, user, asked.namespace)):
+    namespace = asked.name if asked.kind is NAMESPACE else asked.namespace  # a namespace's own Roles may speak of it
+    if user == ADMIN or any(_allows(rule, asked) for rule in _rules(store, user, namespace)):
         return
-    where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     what = f'resource "{asked.resource}" in API group "{asked.kind.group}"'
     raise forbidden(asked.kind, asked.name, f'User "{user}" cannot {asked.verb} {what} {where}')
 

@@ -4,12 +4,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final
 
+from fakes.kube_admission import CONTROLLER
 from fakes.kube_errors import Refused
 from fakes.kube_kinds import POD, REPLICA_SET, Kind
-from fakes.kube_pods import ready
+from fakes.kube_podstatus import ready
 from fakes.kube_script import Object
 from fakes.kube_store import Store
-from fakes.kube_writes import CONTROLLER, Writer
+from fakes.kube_writes import Writer
 from harness.clock import now_ns
 from harness.domain.units import SECOND
 
@@ -54,8 +55,7 @@ class ReplicaSets:
     def _sync(self, each: Object) -> None:
         pods = owned(self.writer.store, POD, each)
         wanted = each["spec"]["replicas"]
-        for _ in range(wanted - len(pods)):
-            self._make(each)
+        failures = [failed for _ in range(wanted - len(pods)) if (failed := self._make(each))]
         for pod in sorted(pods, key=_first_to_go)[: max(0, len(pods) - wanted)]:
             self.writer.delete(POD, pod["metadata"]["namespace"], pod["metadata"]["name"], {})
         pods = owned(self.writer.store, POD, each)
@@ -63,10 +63,12 @@ class ReplicaSets:
         status = {
             "replicas": len(pods), "fullyLabeledReplicas": len(pods), "readyReplicas": sum(map(ready, pods)),
             "availableReplicas": sum(available), "observedGeneration": each["metadata"]["generation"],
+            **({"conditions": [_failed(failures[0])]} if failures else {}),
         }  # fmt: skip
         self.writer.set_status(REPLICA_SET, each, status)
 
-    def _make(self, each: Object) -> None:
+    def _make(self, each: Object) -> str:
+        """Make a pod; why it may not be made, if so."""
         template, meta = each["spec"]["template"], each["metadata"]
         pod = {
             "metadata": {
@@ -78,9 +80,11 @@ class ReplicaSets:
         }
         try:
             self.writer.create(POD, meta["namespace"], pod, CONTROLLER)
-        except Refused as refused:  # the namespace is going
+        except Refused as refused:  # the namespace is going, or there is no such ServiceAccount
             if refused.code != 403:
                 raise
+            return refused.message
+        return ""
 
     def _available(self, pod: Object, min_ready_s: float) -> bool:
         """Ready for so long; read by the loop's own clock, for Kubernetes' times are whole seconds."""
@@ -93,6 +97,10 @@ class ReplicaSets:
             self.wake_ns = min(self.wake_ns, due_ns)
             return False
         return True
+
+
+def _failed(why: str) -> Object:
+    return {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why}
 
 
 def _first_to_go(pod: Object) -> tuple[bool, bool, int]:

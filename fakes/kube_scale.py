@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from fakes.kube_admission import Write, patched
 from fakes.kube_errors import bad_request, conflict
 from fakes.kube_rbac import Asked
 from fakes.kube_script import Object
-from fakes.kube_writes import Write, Writer, patched
+from fakes.kube_writes import Writer
 
 
 def scale_of(obj: Object) -> Object:

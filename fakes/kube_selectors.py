@@ -33,16 +33,18 @@ def fits(labels: str, fields: str) -> Fits:
 
 def _term(part: str) -> Callable[[Labels], bool]:
     if match := IN.match(part):
-        values = {value.strip() for value in match["values"].split(",")}
-        if match["how"] == "in":
-            return lambda labels: labels.get(match["key"]) in values
-        return lambda labels: labels.get(match["key"]) not in values
+        key, values, inside = (
+            match["key"],
+            {value.strip() for value in match["values"].split(",")},
+            match["how"] == "in",
+        )
+        return lambda labels: (labels.get(key) in values) == inside
     if match := EQUAL.match(part):
-        if match["how"] == "!=":
-            return lambda labels: labels.get(match["key"]) != match["value"]
-        return lambda labels: labels.get(match["key"]) == match["value"]
+        key, value, same = match["key"], match["value"], match["how"] != "!="
+        return lambda labels: (labels.get(key) == value) == same
     if match := BARE.match(part):
-        return lambda labels: (match["key"] in labels) != bool(match["no"])
+        key, absent = match["key"], bool(match["no"])
+        return lambda labels: (key in labels) != absent
     raise bad_request(f"unable to parse requirement: found '{part}', expected: in, notin, =, ==, != or a key")
 
 
@@ -55,8 +57,8 @@ def _field(part: str) -> Callable[[Object], bool]:
         raise bad_request(f"invalid selector: '{part}'; can't understand it")
     if match["key"] not in FIELDS:
         raise bad_request(f'field label not supported: "{match["key"]}"')
-    path = match["key"].split(".")
-    return lambda obj: (str(_at(obj, path)) == match["value"]) == (match["how"] != "!=")
+    path, value, same = match["key"].split("."), match["value"], match["how"] != "!="
+    return lambda obj: (str(_at(obj, path)) == value) == same
 
 
 def _at(obj: Any, path: list[str]) -> Any:

@@ -1,15 +1,18 @@
 """The controller of EndpointSlices: the pods behind each Service, and which of them are ready."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from fakes.kube_admission import CONTROLLER
 from fakes.kube_kinds import POD, SERVICE, SLICE
-from fakes.kube_pods import URL, ready
+from fakes.kube_pods import URL
+from fakes.kube_podstatus import ready
 from fakes.kube_replicasets import owned, owner_of
 from fakes.kube_script import Object
 from fakes.kube_store import Store
-from fakes.kube_writes import CONTROLLER, Writer
+from fakes.kube_writes import Writer
 
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 Ports = tuple[tuple[str, int], ...]
@@ -38,7 +41,7 @@ class Slices:
         for i, (ports, endpoints) in enumerate(wanted):
             body = _body(service, ports, endpoints)
             if i < len(slices):
-                self.writer.change(SLICE, slices[i], lambda held, body=body: held.update(_fields(body)))
+                self.writer.change(SLICE, slices[i], partial(_renew, body))
             else:
                 self.writer.create(SLICE, service["metadata"]["namespace"], body, CONTROLLER)
         for left in slices[len(wanted) :]:
@@ -94,8 +97,8 @@ def _body(service: Object, ports: Ports, endpoints: list[Object]) -> Object:
     }  # fmt: skip
 
 
-def _fields(body: Object) -> Object:
-    return {field: body[field] for field in ("endpoints", "ports")}
+def _renew(body: Object, held: Object) -> None:
+    held.update(endpoints=body["endpoints"], ports=body["ports"])
 
 
 def addresses(store: Store, namespace: str, service: str, port: int) -> list[str] | None:

@@ -6,49 +6,31 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fakes.kube_admission import (
+    APPLY,
+    CONTROLLER,
+    Write,
+    carried,
+    check_preconditions,
+    grace_s,
+    let_go,
+    patched,
+    timestamp,
+    wanted,
+    without_nulls,
+)
 from fakes.kube_checks import check
 from fakes.kube_defaults import fill
-from fakes.kube_errors import (
-    Refused,
-    already_exists,
-    bad_request,
-    conflict,
-    forbidden,
-    invalid,
-    not_found,
-)
+from fakes.kube_errors import already_exists, bad_request, forbidden, invalid, not_found
 from fakes.kube_fields import Manager, Owners, applied, fields_of, managed, updated
-from fakes.kube_kinds import NAMESPACE, POD, Kind
-from fakes.kube_patch import json_patch, merge, strategic
+from fakes.kube_kinds import ACCOUNT, NAMESPACE, POD, Kind
 from fakes.kube_script import Object
 from fakes.kube_store import Store
-from harness.clock import utc_now
 from harness.seeds import stream
 
-APPLY: Final = "application/apply-patch+yaml"
-KEPT: Final = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 FOREGROUND: Final = "foregroundDeletion"
 SUFFIX: Final = "bcdfghjklmnpqrstvwxz2456789"
 """What generated names end in: no vowels, and nothing that looks like another (apimachinery's `rand`)."""
-
-
-def timestamp() -> str:
-    """Now, as Kubernetes writes it."""
-    return utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """How something is written."""
-
-    manager: str = "unknown"
-    subresource: str = ""
-    dry: bool = False
-    force: bool = False
-
-
-CONTROLLER: Final = Write(manager="kube-controller-manager")
-STATUS: Final = Write(manager="kube-controller-manager", subresource="status")
 
 
 @dataclass(slots=True)
@@ -58,10 +40,12 @@ class Writer:
     Args:
         store: what is written to.
         seed: of the ends of generated names.
+        accounts: whether a pod needs the ServiceAccount that it names.
     """
 
     store: Store
     seed: int = 0
+    accounts: bool = False
     _named: int = 0
 
     def create(self, kind: Kind, namespace: str, body: Object, how: Write) -> Object:
@@ -110,7 +94,7 @@ class Writer:
             Refused: 404; 409 a precondition does not hold.
         """
         live = self.store.get(kind, namespace, name)
-        _preconditions(kind, live, options.get("preconditions") or {})
+        check_preconditions(kind, live, options.get("preconditions") or {})
         policy = options.get("propagationPolicy") or ("Orphan" if options.get("orphanDependents") else "Background")
         if dry:
             return live
@@ -118,7 +102,7 @@ class Writer:
             self._orphan(live["metadata"]["uid"])
         if policy == "Foreground" and FOREGROUND not in live["metadata"].get("finalizers", []):
             live["metadata"].setdefault("finalizers", []).append(FOREGROUND)
-        return self._take(kind, live, _grace_s(kind, live, options))
+        return self._take(kind, live, grace_s(kind, live, options))
 
     def remove(self, kind: Kind, obj: Object) -> None:
         """Take away what has gone, if it is still there."""
@@ -164,6 +148,8 @@ class Writer:
         obj |= {"apiVersion": kind.api_version, "kind": kind.kind}
         fill(kind, obj)
         check(kind, obj, None)
+        if kind is POD and self.accounts:
+            self._has_account(obj, namespace)
         seeds = stream(self.seed, "kube/uids").generator(self._named)
         meta |= {"uid": str(uuid.UUID(bytes=seeds.bytes(16), version=4)), "creationTimestamp": timestamp()}
         if kind.counted:
@@ -183,12 +169,18 @@ class Writer:
             cause = {"reason": "NamespaceTerminating", "message": going, "field": "metadata.namespace"}
             raise forbidden(kind, meta["name"], why, [cause])
 
+    def _has_account(self, pod: Object, namespace: str) -> None:
+        name = pod["spec"].get("serviceAccountName", "default")
+        if name != "default" and self.store.find(ACCOUNT, namespace, name) is None:
+            why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            raise forbidden(POD, pod["metadata"]["name"], why)
+
     def _apply(self, kind: Kind, namespace: str, name: str, body: Object, how: Write) -> tuple[Object, bool]:
         if body.get("kind") != kind.kind or body.get("apiVersion") != kind.api_version:
             raise bad_request(f"apply takes an object of {kind.api_version} {kind.kind}")
         if (body.get("metadata") or {}).get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
-        config = _without_nulls(body)
+        config = without_nulls(body)
         config["metadata"] = {**config.get("metadata", {}), "name": name}
         manager = Manager(how.manager, "Apply", how.subresource)
         live = self.store.find(kind, namespace, name)
@@ -202,7 +194,7 @@ class Writer:
         return self._write(kind, deepcopy(live), done, how, owners), False
 
     def _write(self, kind: Kind, live: Object, body: Object, how: Write, owners: Owners | None = None) -> Object:
-        obj = _carried(kind, live, body, how.subresource)
+        obj = carried(kind, live, body, how.subresource)
         fill(kind, obj)
         check(kind, obj, live)
         if owners is None:
@@ -210,11 +202,11 @@ class Writer:
         obj["metadata"]["managedFields"] = managed(owners, live, kind, timestamp())
         if obj == live:
             return live
-        if kind.counted and _wanted(obj) != _wanted(live):
+        if kind.counted and wanted(obj) != wanted(live):
             obj["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
         if how.dry:
             return obj
-        if obj["metadata"].get("deletionTimestamp") and _let_go(live, obj):
+        if obj["metadata"].get("deletionTimestamp") and let_go(live, obj):
             return self.store.remove(kind, obj)
         return self.store.put(kind, obj)
 
@@ -236,80 +228,3 @@ class Writer:
                 if any(ref["uid"] == uid for ref in refs):
                     kept = [ref for ref in refs if ref["uid"] != uid]
                     self.store.put(kind, {**obj, "metadata": {**obj["metadata"], "ownerReferences": kept}})
-
-
-def patched(kind: Kind, live: Object, body: Any, content_type: str) -> Object:
-    """The object after a patch that is no apply.
-
-    Raises:
-        Refused: 415; no patch of this kind.
-    """
-    if content_type == "application/json-patch+json":
-        done = json_patch(live, body)
-    elif content_type == "application/merge-patch+json":
-        done = merge(live, body)
-    elif content_type == "application/strategic-merge-patch+json" and not kind.custom:
-        done = strategic(live, body, kind)
-    else:
-        raise Refused(415, f"the body of the request was in an unknown format - {content_type}: not supported here")
-    if not isinstance(done, dict):
-        raise bad_request("the patch leaves no object")
-    return done
-
-
-def _carried(kind: Kind, live: Object, body: Object, subresource: str) -> Object:
-    """What is written: the part that this door opens, on what only the server sets."""
-    meta = dict(body.get("metadata") or {})
-    name = live["metadata"]["name"]
-    if meta.get("name", name) != name:
-        raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
-    if meta.get("uid", live["metadata"]["uid"]) != live["metadata"]["uid"]:
-        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {live['metadata']['uid']}"
-        raise conflict(kind, name, why)
-    if meta.get("resourceVersion") not in {None, "", live["metadata"]["resourceVersion"]}:
-        raise conflict(kind, name)
-    if subresource == "status":
-        return {**deepcopy(live), "status": deepcopy(body.get("status", {}))}
-    obj = {**deepcopy(body), "apiVersion": kind.api_version, "kind": kind.kind}
-    kept = {each: live["metadata"][each] for each in KEPT if each in live["metadata"]}
-    own = {**kept, "name": name, "resourceVersion": live["metadata"]["resourceVersion"]}
-    if kind.namespaced:
-        own["namespace"] = live["metadata"]["namespace"]
-    obj["metadata"] = {**{each: value for each, value in meta.items() if each not in KEPT}, **own}
-    if "status" in kind.subresources:
-        obj.pop("status", None)
-        obj |= {"status": deepcopy(live["status"])} if "status" in live else {}
-    return obj
-
-
-def _wanted(obj: Object) -> Object:
-    return {field: value for field, value in obj.items() if field not in {"metadata", "status"}}
-
-
-def _let_go(live: Object, obj: Object) -> bool:
-    """Whether the last finalizer was taken from what is going."""
-    return bool(live["metadata"].get("finalizers")) and not obj["metadata"].get("finalizers")
-
-
-def _grace_s(kind: Kind, live: Object, options: Mapping[str, Any]) -> int:
-    if kind is not POD or not live["spec"].get("nodeName"):
-        return 0
-    asked = options.get("gracePeriodSeconds")
-    return int(live["spec"]["terminationGracePeriodSeconds"] if asked is None else asked)
-
-
-def _preconditions(kind: Kind, live: Object, wanted: Mapping[str, str]) -> None:
-    for field, title, end in (
-        ("uid", "UID", "The object might have been deleted and then recreated"),
-        ("resourceVersion", "ResourceVersion", "The object might have been modified"),
-    ):
-        asked, found = wanted.get(field), live["metadata"][field]
-        if asked not in {None, "", found}:
-            why = f"the {title} in the precondition ({asked}) does not match the {title} in record ({found}). {end}"
-            raise conflict(kind, live["metadata"]["name"], why)
-
-
-def _without_nulls(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {name: _without_nulls(each) for name, each in config.items() if each is not None}
-    return [_without_nulls(each) for each in config] if isinstance(config, list) else config
