@@ -42,7 +42,7 @@ from fakes.kube_controllers import Controllers
 from fakes.kube_faults import Fault, Faults, Wrong
 from fakes.kube_gateway import DataPlane
 from fakes.kube_http import Rest
-from fakes.kube_kinds import NAMESPACE
+from fakes.kube_kinds import NAMESPACE, POD
 from fakes.kube_pods import AppKubelet, Nodes
 from fakes.kube_rbac import ADMIN, Audit, token_of
 from fakes.kube_script import Ill, Kubelet, Object, PodScript, Scripts
@@ -148,6 +148,10 @@ class KubeApi:
     def compact(self) -> None:
         """Forget all history: whoever watches from an older resource version is told 410."""
         self.store.compact()
+
+    def pods(self, namespace: str) -> list[str]:
+        """The names of the pods that are there, going or not."""
+        return [pod["metadata"]["name"] for pod in self.store.all(POD, namespace)]
 
     def crash(self, namespace: str, pod: str) -> None:
         """End a pod's container; it is started anew, after a while that doubles each time."""

@@ -226,5 +226,7 @@ class Writer:
             for obj in list(held.values()):
                 refs = obj["metadata"].get("ownerReferences", [])
                 if any(ref["uid"] == uid for ref in refs):
+                    meta = {name: value for name, value in obj["metadata"].items() if name != "ownerReferences"}
                     kept = [ref for ref in refs if ref["uid"] != uid]
-                    self.store.put(kind, {**obj, "metadata": {**obj["metadata"], "ownerReferences": kept}})
+                    meta |= {"ownerReferences": kept} if kept else {}
+                    self.store.put(kind, {**obj, "metadata": meta})
