@@ -7,6 +7,7 @@ the horizon. Taking these facts from the tree, and not from checked values, lets
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from harness.analysis.vocabulary import METRICS, QUALITY
 from harness.backends.uri import split
@@ -17,6 +18,9 @@ from harness.domain.units import HOUR, MINUTE
 from harness.scenario.catalog import Catalog
 from harness.scenario.files import TABLES, header, resolved
 from harness.scenario.nodes import Items, Keys, Node, Scalar
+
+UNTIL_APPROVED: Final = "until approved"
+"""The pause that a person ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Context:
     horizon_ns: int = 4 * HOUR
     policy_ns: int = 0
     """The pauses of the rollout's steps."""
+    waits_for_people: bool = False
+    """Some of its pauses last until somebody approves: nobody knows how long that takes."""
     models_ns: int = 0
     """What training and fetching the models takes before the rollout, one after the other."""
     task: Task | None = None
@@ -75,6 +81,7 @@ def context_of(root: Node, catalog: Catalog, folder: str) -> Context:
         folder=folder,
         horizon_ns=_duration(_at(root, "horizon"), 4 * HOUR),
         policy_ns=_policy_ns(_at(root, "rollout")),
+        waits_for_people=_waits_for_people(_at(root, "rollout")),
         models_ns=sum(_duration(_at(root, "model", role, "duration"), 0) for role in ARMS),
         task=_task(data),
         labels=_at(root, "labels") is not None,
@@ -99,6 +106,14 @@ def _policy_ns(rollout: Node | None) -> int:
     preview = _duration(_at(rollout, "preview", "wait"), 0) + _analysis_ns(_at(rollout, "preview", "analyze"))
     whole = _duration(_at(rollout, "for"), 0) + _duration(_at(rollout, "at_most"), 0)
     return steps + preview + whole + _analysis_ns(_at(rollout, "after"))
+
+
+def _waits_for_people(rollout: Node | None) -> bool:
+    places = (rollout, _at(rollout, "preview"), *_items(_at(rollout, "steps")))
+    pauses = [_at(place, "pause") for place in places]
+    return any(_given(_at(place, "approve")) for place in places) or any(
+        isinstance(pause, Scalar) and pause.text == UNTIL_APPROVED for pause in pauses
+    )
 
 
 def _step_ns(step: Node) -> int:

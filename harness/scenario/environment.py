@@ -334,9 +334,12 @@ class LabelsInput(Input):
             yield At(("column",), WrongValueError(told))
         if context.task is None and (self.column or self.file):
             yield At((), ContradictionError("is about a data set; add model.data"))
-        if context.quality_rule and 0 < context.policy_ns <= self.delay:
+        if context.quality_rule and 0 < context.policy_ns <= self.delay and not context.waits_for_people:
             policy = duration_text(context.policy_ns)
-            told = f"the policy takes {policy}, so no true answer would come in time for {context.quality_rule}"
+            told = (
+                f"the policy takes {policy}, so no true answer would come in time for {context.quality_rule}; "
+                "make the delay shorter or the pauses longer, or leave that rule out"
+            )
             yield At(("delay",), WrongValueError(told))
 
 

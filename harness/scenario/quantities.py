@@ -21,7 +21,7 @@ from harness.domain.quantity import (
 )
 from harness.domain.traffic import LEAST_VARIATION, MOST_VARIATION, RateFactor
 from harness.domain.units import HOUR, SECOND, WHOLE, duration_text
-from harness.scenario.context import Context
+from harness.scenario.context import UNTIL_APPROVED, Context
 from harness.scenario.inputs import WrongValueError
 
 Validator = Callable[[Any], Any]
@@ -217,7 +217,6 @@ def _inner_weight(value: Any) -> int:
 NoWeight = Annotated[int, PlainValidator(_no_weight), _SHARE_SCHEMA]
 InnerWeight = Annotated[int, PlainValidator(_inner_weight), _SHARE_SCHEMA]
 
-UNTIL_APPROVED: Final = "until approved"
 FULL: Final = "full"
 
 

@@ -387,7 +387,8 @@ KINDS = {
     "labels too late": (
         "delay: 15m",
         "delay: ^1h",
-        "labels.delay is 1h; the policy takes 1h, so no true answer would come in time for rollout.analysis.rules[2]",
+        "labels.delay is 1h; the policy takes 1h, so no true answer would come in time for rollout.analysis.rules[2]; "
+        "make the delay shorter or the pauses longer, or leave that rule out",
     ),
 }
 
@@ -489,3 +490,10 @@ def test_what_is_brought_is_not_trained_here(valid, problems):
 def test_a_lone_newer_version_is_not_judged_by_the_rules_of_this_one(valid, problems):
     (found,) = problems(valid.replace("harness: 1", "harness: 3").replace("seed: 7", "seeds: [7, 8]"))
     assert found.message == "harness is 3; this program reads version 1: install a newer one"
+
+
+def test_a_policy_that_waits_for_a_person_may_last_until_labels_come(valid, load):
+    """Nobody knows how long the person takes: labels that come after all pauses are no mistake then."""
+    late = valid.replace("delay: 15m", "delay: 1h", 1).replace("{pause: 30m}", "{pause: until approved}", 1)
+    assert late.count("until approved") == 1
+    assert load(late).labels.delay_ns == 3_600_000_000_000
