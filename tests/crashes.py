@@ -120,10 +120,10 @@ def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QU
         trial.wrong.append(f"not resumed within {LONGEST_S:g} s")
     trial.said = (folder / "resume.txt").read_text()
     _look_at(trial, reports, registry)
-    left = _left(mark)
-    if left:
-        trial.wrong.append(f"processes left: {left}")
-        for pid in left:
+    over = left(mark)
+    if over:
+        trial.wrong.append(f"processes left: {over}")
+        for pid in over:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     return trial
@@ -179,14 +179,14 @@ def _versions(registry: str) -> tuple[Version, ...]:
     return found
 
 
-def _left(mark: str) -> list[int]:
+def left(mark: str) -> list[int]:
     """Processes that carry the mark, after as long as the dying may take."""
     for _ in range(20):
-        left = [int(each.name) for each in Path("/proc").glob("[0-9]*") if _carries(int(each.name), mark)]
-        if not left:
+        found = [int(each.name) for each in Path("/proc").glob("[0-9]*") if _carries(int(each.name), mark)]
+        if not found:
             return []
         time.sleep(0.1)
-    return left
+    return found
 
 
 def _carries(pid: int, mark: str) -> bool:

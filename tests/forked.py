@@ -7,9 +7,11 @@ import functools
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, closing
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -78,6 +80,22 @@ def begun(work: Callable[..., Any], *args: Any, said: Path, environment: Mapping
         process = _server().Process(target=_become, args=(work, args, str(said), variables), name=work.__name__)  # type: ignore[attr-defined]
         process.start()
     return Forked(process, work.__name__)
+
+
+def held_up(pid: int, database: Path) -> None:
+    """Stop a process, though not in the midst of a line: it would hold the database's lock, and nobody could write."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.001)
+        with closing(sqlite3.connect(database, timeout=0.2, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                continue
+        return
 
 
 @functools.cache

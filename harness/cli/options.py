@@ -42,6 +42,21 @@ def age_text(text: str) -> str:
     return text
 
 
+def _lease_s(ctx: click.Context, parameter: click.Parameter, text: str) -> float:
+    """How long a lease lasts, in seconds."""
+    del ctx, parameter
+    from harness.domain.units import SECOND
+    from harness.scenario import parse_duration
+
+    try:
+        seconds = parse_duration(text) / SECOND
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if seconds < 1:
+        raise click.BadParameter(f"{text}: a lease lasts at least 1s, for it has to be renewed in that time")
+    return seconds
+
+
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random, instead of the file's.")
 overrides = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE",
@@ -53,6 +68,10 @@ trust_pickle = click.option(
     help="Load models that are pickles, of files and MLflow; loading one runs whatever it holds.",
 )
 clock = click.option("--clock", type=click.Choice(["virtual", "real"]), help="Time to run on, instead of the file's.")
+lease = click.option(
+    "--lease", "lease_s", default="15s", show_default=True, callback=_lease_s, metavar="DURATION",
+    help="On real time: a harness that gave no sign of life for so long may be taken over from.",
+)  # fmt: skip
 registry = click.option(
     "--registry",
     metavar="URI",

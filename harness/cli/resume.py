@@ -15,12 +15,14 @@ Examples:
 )
 @click.argument("run", metavar="RUN", shell_complete=complete.runs)
 @click.option("--rollback", is_flag=True, help="Do not carry the rollout on: stable gets all traffic back.")
+@options.lease
 @options.trust_pickle
 @options.output_flags
 @options.ci_flags
 def resume(
     run: str,
     rollback: bool,
+    lease_s: float,
     trust_pickle: bool,
     json_file: str | None,
     reports: Path,
@@ -52,8 +54,9 @@ def resume(
         done = Done(fold(found.events, log_path=found.folder / app.LOG_NAME, report_path=shown))
         code = 0
     else:
-        task = Task(found.scenario, app.Options(reports=reports), False if quiet else None, quiet, no_color)
-        done = conducted(task, lambda how, stop: app.resume(found, how, stop, rollback=rollback))
+        how = app.Options(reports=reports, lease_s=lease_s)
+        task = Task(found.scenario, how, False if quiet else None, quiet, no_color)
+        done = conducted(task, lambda given, stop: app.resume(found, given, stop, rollback=rollback))
         code = exit_code([done])
     results = [done.result] if done.result else []
     try:

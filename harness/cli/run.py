@@ -26,6 +26,7 @@ Examples:
     "--time-scale", type=click.FloatRange(min=1, max=100_000), default=1.0, metavar="FACTOR", cls=options.OfOneCall,
     help="On real time: make what the policy waits for so many times shorter, such as 60.",
 )  # fmt: skip
+@options.lease
 @options.trust_pickle
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Scenarios side by side.")
 @options.output_flags
@@ -49,6 +50,7 @@ def run(
     tracker: str | None,
     clock: str | None,
     time_scale: float,
+    lease_s: float,
     trust_pickle: bool,
     workers: int,
     json_file: str | None,
@@ -95,6 +97,7 @@ def run(
         yes=yes,
         allow_targets=tuple(host.strip() for host in (allow_targets or "").split(",") if host.strip()),
         max_rate=max_rate,
+        lease_s=lease_s,
     )
     show = False if quiet else live
     tasks = [Task(scenario, replace(how), show, quiet, no_color) for scenario in scenarios]

@@ -113,6 +113,10 @@ async def _told(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[],
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:  # the herald found that the log cannot be written
         raise _first(group) from None
+    except anyio.get_cancelled_exc_class():  # who renews the lease has it cancelled, where it was lost
+        if isinstance(error, LeaseLost):
+            raise error from None
+        raise
     if error:
         raise error
     return outcome
