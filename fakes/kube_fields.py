@@ -110,6 +110,8 @@ def without(obj: Object, paths: Iterable[Path]) -> Object:
 
 def _drop(obj: Any, path: Path) -> None:
     holder, step = value_at(obj, path[:-1]), path[-1]
+    if path[-2:-1] and path[-2][0] == "k" and step[2:] in json.loads(path[-2][2:]):
+        return  # an item keeps what tells it, as long as it is there
     if isinstance(holder, dict):
         holder.pop(step[2:], None)
     elif isinstance(holder, list):
@@ -122,10 +124,10 @@ def merged(live: Any, config: Any, kind: Kind, field: str = "") -> Any:
     """What was applied laid over what is there."""
     if isinstance(live, dict) and isinstance(config, dict) and field not in WHOLE:
         return {**live, **{name: merged(live.get(name), each, kind, name) for name, each in config.items()}}
-    if isinstance(live, list) and isinstance(config, list) and config:
+    if isinstance(live, list) and isinstance(config, list) and live:
         if field in SETS:
             return [*live, *(each for each in config if each not in live)]
-        if keys := keys_of(field, config[0], kind):
+        if keys := keys_of(field, live[0], kind):
             return _merged_items(live, config, keys, kind)
     return deepcopy(config)
 
@@ -144,18 +146,25 @@ def applied(live: Object, config: Object, kind: Kind, manager: Manager, *, force
     """
     owners = owners_of(live)
     wanted = fields_of(config, kind, manager.subresource)
+    laid = merged(live, config, kind)
     clashes = {
-        other: frozenset(path for path in owned & wanted if value_at(live, path) != value_at(config, path))
+        other: frozenset(path for path in owned & wanted if _differs(path, live, laid))
         for other, owned in owners.items()
         if other != manager
     }
     if not force:
         _refuse({other: paths for other, paths in clashes.items() if paths}, kind)
-    dropped = owners.get(manager, frozenset()) - wanted
     others = frozenset[Path]().union(*(owned for other, owned in owners.items() if other != manager))
-    done = without(merged(live, config, kind), dropped - others)
+    held = others | wanted
+    dropped = owners.get(manager, frozenset()) - held
+    gone = [path for path in dropped if not any(other[: len(path)] == path for other in held)]
     kept = {other: owned - clashes.get(other, frozenset()) for other, owned in owners.items()}
-    return done, {**kept, manager: wanted}
+    return without(laid, gone), {**kept, manager: wanted}
+
+
+def _differs(path: Path, live: Object, laid: Object) -> bool:
+    """Whether a field changes; that an item is there may be said by many."""
+    return path[-1][0] != "k" and bool(value_at(live, path) != value_at(laid, path))
 
 
 def _refuse(clashes: dict[Manager, Fields], kind: Kind) -> None:

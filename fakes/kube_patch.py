@@ -37,7 +37,7 @@ def strategic(live: Any, patch: Any, kind: Kind, field: str = "") -> Any:
     if isinstance(patch, list) and isinstance(live, list):
         if field in SETS:
             return [*live, *(item for item in patch if item not in live)]
-        keys = keys_of(field, next((item for item in patch if isinstance(item, dict)), None), kind)
+        keys = keys_of(field, next((item for item in [*live, *patch] if isinstance(item, dict)), None), kind)
         if keys:
             return _strategic_list(live, patch, keys, kind)
     return _plain(patch)

@@ -127,10 +127,5 @@ async def eventually(holds: Callable[[], bool]) -> None:
 async def vanished(client: AsyncClient, res: Any, name: str) -> None:
     """Until there is no such object."""
     async with asyncio.timeout(WITHIN_S):
-        while True:
-            try:
-                await client.get(res, name)
-            except ApiError as error:
-                assert code_of(error) == (404, "NotFound")
-                return
+        while [each async for each in client.list(res, fields={"metadata.name": name})]:  # noqa: ASYNC110 - as a user
             await asyncio.sleep(0.01)
