@@ -116,6 +116,7 @@ class KubeApi:
         try:
             self.gateway_url = await self._listen(self.gateway.application())
             acting = asyncio.create_task(self._controllers.run(), name="controllers")
+            acting.add_done_callback(self._ended)
             self._stack.push_async_callback(self._rest_of, acting)
             self.url = await self._listen(self._rest.application())
             self._stack.callback(self._end)
@@ -159,6 +160,10 @@ class KubeApi:
     def crash(self, namespace: str, pod: str) -> None:
         """End a pod's container; it is started anew, after a while that doubles each time."""
         self._nodes.crash(namespace, pod)
+
+    def _ended(self, acting: "asyncio.Task[None]") -> None:
+        if not acting.cancelled() and acting.exception() is not None:
+            self.faults.down(1e9)  # nobody shall wait for controllers that are no more
 
     async def _rest_of(self, acting: "asyncio.Task[None]") -> None:
         """End the controllers and the pods; an error of the controllers is raised here."""

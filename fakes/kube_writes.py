@@ -173,7 +173,7 @@ class Writer:
         name = pod["spec"].get("serviceAccountName", "default")
         if name != "default" and self.store.find(ACCOUNT, namespace, name) is None:
             why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-            raise forbidden(POD, pod["metadata"]["name"], why)
+            raise forbidden(POD, pod["metadata"].get("generateName") or pod["metadata"]["name"], why)
 
     def _apply(self, kind: Kind, namespace: str, name: str, body: Object, how: Write) -> tuple[Object, bool]:
         if body.get("kind") != kind.kind or body.get("apiVersion") != kind.api_version:
