@@ -8,7 +8,7 @@ which replicas there are (`Point`), and takes none down before the gateway has l
 What outlives a killed harness (replicas, the router) is found again by `attach`: see `Place`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 from harness.domain.event import ArmTotals
 from harness.domain.model import Revision, Role, TrainedModel
 from harness.domain.rollout import Routing
-from harness.protocols import ArmSample, Router, Serving
+from harness.protocols import ArmSample, Notice, Router, Serving
 
 Behind = Mapping[Role, tuple[str, ...]]
 """Base URLs of the replicas of each arm that may get traffic."""
@@ -173,6 +173,15 @@ class Gateway(Router, Protocol):
 
     def scraped(self) -> Mapping[str, Mapping[str, str]]:
         """Where Prometheus finds the router's own metrics, as `Fleet.scraped`."""
+        ...
+
+
+@runtime_checkable
+class Noticing(Protocol):
+    """A router that tells what befalls it: that it died, and that it is back (``router_died``, ``router_back``)."""
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """What happened, as it happens, and what was not read before; one reader at a time."""
         ...
 
 

@@ -7,7 +7,7 @@ by itself it is started anew at the same port, with the routing and the replicas
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ import aiohttp
 import anyio
 
 from harness.backends import processes, procfs
+from harness.backends.noticing import Notices
 from harness.backends.processes import Note
 from harness.domain.event import ArmTotals
 from harness.domain.model import Revision, Role
@@ -24,7 +25,7 @@ from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import BackendError, RoutingError
-from harness.protocols import ArmSample
+from harness.protocols import ArmSample, Notice
 from harness.realtime import Behind, Place
 from harness.routing.admin import METRICS, NUMBER, TOKEN
 from harness.routing.process import SOCKET, reachable
@@ -63,6 +64,7 @@ class BuiltinRouter:
         self._behind: Behind = {}
         self._routing = Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0})
         self._metrics = ""
+        self._notices = Notices()
         self.url = ""
 
     def place(self, where: Place) -> None:
@@ -199,8 +201,14 @@ class BuiltinRouter:
             if not self._is_mine(note):
                 return  # another harness has taken it up since, or ended it
             log.warning("the router has died and is started anew; %s", processes.told(note))
+            self._notices.say("router_died", f"the router at {self.url} has died, and is started anew")
             while not await self._started_anew(note):  # noqa: ASYNC110 - each look is a try
                 await anyio.sleep(AGAIN_S)
+            self._notices.say("router_back", f"the router is back at {self.url}, with the routing that it had")
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """That it died, and that it is back."""
+        return self._notices.stream()
 
     async def _started_anew(self, dead: Note) -> bool:
         async with self._one_at_a_time:

@@ -36,12 +36,14 @@ from harness.backends.haproxy_config import (
 )
 from harness.backends.haproxy_process import LOOK_S, NAME, end, launch, launch_near
 from harness.backends.haproxy_replicas import MAINTENANCE, addresses_of, changes, standing_of, told
+from harness.backends.noticing import Notices
 from harness.backends.processes import Note
 from harness.domain.model import Revision, Role
 from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND
 from harness.errors import BackendError, RoutingError
+from harness.protocols import Notice
 from harness.realtime import Behind, Place
 
 log = logging.getLogger("harness.backends.haproxy")
@@ -71,6 +73,7 @@ class HaproxyRouter:
         self._now = InForce()
         self._behind: Behind = {}
         self._guard: asyncio.Task[None] | None = None
+        self._notices = Notices()
 
     def place(self, where: Place) -> None:
         """Where its configuration, its socket and its log are."""
@@ -181,12 +184,24 @@ class HaproxyRouter:
             if not self._is_mine():
                 return
             log.warning("HAProxy has died and is started anew; %s", processes.told(note))
-            try:
-                self._taken(await launch_near(self._place, self._plan, self._now, note))
-                await self._exchange(self._behind)
-            except BackendError as error:
-                log.warning("HAProxy could not be started anew: %s", error)
+            self._notices.say("router_died", f"HAProxy at {self.url} has died, and is started anew")
+            while not await self._started_anew(self._note or note):  # noqa: ASYNC110 - each look is a try
                 await anyio.sleep(AGAIN_S)
+            self._notices.say("router_back", f"HAProxy is back at {self.url}, with the routing that it had")
+
+    async def _started_anew(self, last: Note) -> bool:
+        try:
+            if not processes.alive(last):
+                self._taken(await launch_near(self._place, self._plan, self._now, last))
+            await self._exchange(self._behind)
+        except BackendError as error:
+            log.warning("HAProxy could not be started anew: %s", error)
+            return False
+        return True
+
+    def notices(self) -> AsyncIterator[Notice]:
+        """That it died, and that it is back."""
+        return self._notices.stream()
 
     # --- routing ------------------------------------------------------------------------------------------------------
 

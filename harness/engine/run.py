@@ -37,6 +37,7 @@ from harness.engine.calls import answered
 from harness.engine.executor import Executor, Parts
 from harness.engine.herald import Herald
 from harness.engine.inbox import Inbox
+from harness.engine.notices import overheard
 from harness.engine.rollout import Checkpoint, Rollout
 from harness.engine.stages import gate, register
 from harness.errors import ClockError, HarnessError, InputError, LeaseLost, Rejected
@@ -104,6 +105,7 @@ async def _told(lifecycle: "Lifecycle", header: Header, stopped_by: Callable[[],
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(herald.run, name="herald")
+            tasks.start_soon(overheard, executor, name="notices of the router")
             if executor.inbox:
                 tasks.start_soon(executor.inbox.run, name="inbox")
             try:

@@ -16,7 +16,7 @@ virtual time, so that the same rows are asked.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,8 @@ from harness.domain.rollout import Routing, Weights
 from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE
 from harness.errors import ServingError
-from harness.protocols import Population, Router, Sample
+from harness.protocols import Notice, Population, Router, Sample
+from harness.realtime import Noticing
 from harness.sim.befall import inherited
 from harness.users import scope
 from harness.users.asking import MOST_IN_FLIGHT, Asker
@@ -204,3 +205,9 @@ class Watched:
         """Put it in force, and tell the users."""
         with self._users.rerouting(want):
             return await self.router.apply(want)
+
+    async def notices(self) -> AsyncIterator[Notice]:
+        """What the router tells of itself; nothing, where it never does."""
+        if isinstance(self.router, Noticing):
+            async for notice in self.router.notices():
+                yield notice
