@@ -167,7 +167,7 @@ class EventLog:
         log = cls(durable=True, secrets=secrets, guard=guard)
         log._path = path
         with log.ours():
-            torn = cut_torn(path)
+            torn = cut_torn(path, _is_json)
             events = read(path)
             try:
                 log._file = log._opened(path, "a")
@@ -275,7 +275,8 @@ def read(path: Path) -> Events:
 def read_torn(path: Path) -> tuple[Events, int]:
     """The events of a log whose run may have died while it wrote, and the number of the line it died in, or 0.
 
-    That line, the last, is left out; LogError names any other line that cannot be read.
+    That line, the last, is left out, ended or not: a machine that lost its power may leave anything in its place.
+    LogError names any other line that cannot be read.
     """
     lines = _lines(path)
     torn = bool(lines) and not _is_json(lines[-1])

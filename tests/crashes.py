@@ -1,20 +1,23 @@
 """Kills `harness run` at a moment, takes the run up again, and looks at all that it has left."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from harness import clock
 from harness import log as event_log
 from harness.app.installed import made
-from harness.domain.event import Promoted, Registered, RunEnded, Verified
+from harness.domain.event import Promoted, Registered, RunEnded, RunStarted, Verified
 from harness.domain.model import Role
 from harness.domain.resume_event import Resumed
 from harness.domain.rollout import Outcome
@@ -24,19 +27,19 @@ from harness.protocols import Version
 
 MARK = "HARNESS_CRASH"
 """Stands in the environment of all that a trial starts."""
-LOOK_S = 0.0005
+LOOK_S = 0.001
 LONGEST_S = 180.0
 SAFE = {Outcome.PROMOTED, Outcome.ROLLED_BACK}
 QUICK = (
     "inject=[]",
     "expect=[duration < 1h]",
     "traffic={poisson: 40/s}",
-    "rollout.steps=[{weight: 20%}, {pause: 3s}, {weight: 60%}, {pause: 3s}, {weight: 100%}, {pause: 1s}]",
+    "rollout.steps=[{weight: 20%}, {pause: 2s}, {weight: 60%}, {pause: 2s}, {weight: 100%}, {pause: 1s}]",
     "rollout.analysis.every=1s",
     "rollout.analysis.window=2s",
     "rollout.analysis.min_requests=5",
 )
-"""A healthy candidate that is promoted in a dozen seconds."""
+"""A healthy candidate that is promoted in ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,13 @@ class Moment:
     """… so many of them …"""
     later_s: float = 0.0
     """… and so much time has gone by."""
+    again_s: float | None = None
+    """So long after it was taken up, who took it up is killed too, and a third one does."""
 
     def __str__(self) -> str:
         later = f" + {self.later_s * 1000:.0f} ms" if self.later_s else ""
-        return f"{self.event} {self.nth}{later}"
+        again = f", again + {self.again_s * 1000:.0f} ms" if self.again_s is not None else ""
+        return f"{self.event} {self.nth}{later}{again}"
 
 
 @dataclass
@@ -62,10 +68,22 @@ class Trial:
     moment: Moment
     killed: bool = False
     """False: it had ended before."""
+    kills: int = 0
+    """Of harnesses, in all."""
+    life_s: float = 0.0
+    """From the first event until the harness had ended, or was killed."""
     code: int = -1
     outcome: str = ""
     stood: str = ""
-    promoted: bool = False
+    verified: bool = False
+    """Traffic ended on a revision that was verified with all of it, and that fits the outcome."""
+    whole: bool = False
+    """Each line of the log reads, numbered without a gap, and it has one end."""
+    orphans: int = 0
+    registered_twice: int = 0
+    """Versions in the registry that should not be, and registrations in the log."""
+    promoted_twice: int = 0
+    """Promotions in the log after the first, and versions that are called stable besides the one that is."""
     wrong: list[str] = field(default_factory=list)
     said: str = ""
 
@@ -107,21 +125,27 @@ def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QU
     mark = f"{folder}"
     ours = ["--report", str(reports), "--no-color"]
     trial.killed = _killed(begin([*command, *ours], folder / "run.txt", {MARK: mark}), reports, moment)
+    ended = clock.utc_now()
     log = next(reports.glob("*/*/events.jsonl"), None)
     if log is None:
         trial.wrong, trial.said = ["no run began"], (folder / "run.txt").read_text()
         return trial
-    resumed = begin(["resume", log.parent.resolve().name, *ours], folder / "resume.txt", {MARK: mark})
+    resume, said = ["resume", log.parent.resolve().name, *ours], folder / "resume.txt"
+    trial.kills = int(trial.killed)
+    if moment.again_s is not None:
+        trial.kills += _killed(begin(resume, said, {MARK: mark}), reports, Moment("Resumed", 1, moment.again_s))
+    resumed = begin(resume, said, {MARK: mark})
     try:
         trial.code = resumed.wait(LONGEST_S)
     except subprocess.TimeoutExpired:
         resumed.kill()
         resumed.wait()
         trial.wrong.append(f"not resumed within {LONGEST_S:g} s")
-    trial.said = (folder / "resume.txt").read_text()
-    _look_at(trial, reports, registry)
+    trial.said = said.read_text()
+    _look_at(trial, reports, registry, ended)
     over = left(mark)
     if over:
+        trial.orphans = len(over)
         trial.wrong.append(f"processes left: {over}")
         for pid in over:
             with suppress(ProcessLookupError):
@@ -147,16 +171,21 @@ def _killed(run: Running, reports: Path, moment: Moment) -> bool:
     return True
 
 
-def _look_at(trial: Trial, reports: Path, registry: str) -> None:
+def _look_at(trial: Trial, reports: Path, registry: str, cut_off: datetime) -> None:
     """The log, the registry, and the notes of processes."""
     wrong = trial.wrong
     try:
         events = event_log.read(next(reports.glob("*/*/events.jsonl")))
         ended, verified = events.only(RunEnded), events.of(Verified)
+        trial.life_s = (cut_off - datetime.fromisoformat(events.only(RunStarted).started)).total_seconds()
     except HarnessError as error:
         wrong.append(f"the log: {error}")
         return
-    trial.outcome, trial.promoted = ended.outcome.value, bool(events.of(Promoted))
+    lines = [json.loads(line)["seq"] for line in next(reports.glob("*/*/events.jsonl")).read_text().splitlines()]
+    trial.whole = lines == list(range(len(lines))) and events[-1] is ended
+    if not trial.whole:
+        wrong.append(f"the log's lines are numbered {lines}")
+    trial.outcome = ended.outcome.value
     trial.stood = ", ".join(each.stood for each in events.of(Resumed))
     if trial.code != 0 or ended.outcome not in SAFE:
         wrong.append(f"exit code {trial.code}, {ended.outcome}: {ended.reason}")
@@ -164,10 +193,15 @@ def _look_at(trial: Trial, reports: Path, registry: str) -> None:
         wrong.append(f"traffic ended on {dict(ended.weights)}, which was not verified")
     elif (verified[-1].role is Role.CANDIDATE) != (ended.outcome is Outcome.PROMOTED):
         wrong.append(f"{ended.outcome}, with traffic on {verified[-1].role}")
-    if len(events.of(Promoted)) > 1 or len({each.role for each in events.of(Registered)}) != len(events.of(Registered)):
-        wrong.append("promoted or registered twice")
+    else:
+        trial.verified = True
+    registered = Counter(each.role for each in events.of(Registered))
     stable = 2 if ended.outcome is Outcome.PROMOTED else 1
     found = {each.revision.version: each.aliases for each in _versions(registry)}
+    trial.registered_twice = max(sum(registered.values()) - len(registered), len(set(found) - {1, 2}))
+    trial.promoted_twice = max(len(events.of(Promoted)), sum("stable" in each for each in found.values()), 1) - 1
+    if trial.registered_twice or trial.promoted_twice:
+        wrong.append("promoted or registered twice")
     if sorted(found) != [1, 2] or "stable" not in found[stable] or any("stable" in found[n] for n in {1, 2} - {stable}):
         wrong.append(f"the registry has {found}")
     if notes := list((reports / ".state" / "processes").glob("*.json")):

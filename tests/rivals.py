@@ -21,7 +21,7 @@ def drive(reports: str, pause: str) -> None:
     try:
         made = app.attempt(scenario, options)
     except HarnessError as refused:
-        print(refused, flush=True)
+        sys.stdout.write(f"{refused}\n")
         sys.exit(3)
-    print(made.error or made.outcome.value, flush=True)
+    sys.stdout.write(f"{made.error or made.outcome.value}\n")
     sys.exit(3 if made.error else 0)

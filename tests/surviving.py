@@ -54,6 +54,8 @@ class World:
     routing: Routing | None = None
     down: bool = False
     """The run has ended, and with it all that it ran."""
+    replaced: int = 0
+    """How often the candidate was."""
     left: bool = False
     """The harness has let go of it, and it goes on."""
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
@@ -105,6 +107,7 @@ class Surviving:
     ) -> None:
         del population, injected
         world = self.world
+        world.replaced += 1
         for counts in (world.wanted, world.ready):
             if adopt:
                 counts[Role.STABLE] = counts[Role.CANDIDATE]

@@ -53,8 +53,13 @@ def cut_off(folder: Path, *, trust_pickle: bool = False) -> CutOff:
     try:
         events, _ = event_log.read_torn(path)
     except LogError as error:
-        raise InputError(str(error)) from error
-    started = events[0] if len(events) else None
+        raise InputError(
+            f"{error}; a log is never mended by guess: what the run left running goes on as it stands, and the next "
+            "`harness run` that reports there ends it"
+        ) from error
+    if not events:
+        raise InputError(f"{path}: the run was cut off before its first event, and nothing was begun; run it again")
+    started = events[0]
     if not isinstance(started, RunStarted):
         raise InputError(f"{path}: only the run of a scenario can be resumed, and this log does not begin as one")
     if isinstance(events[-1], RunEnded):

@@ -19,7 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from harness import seeds
 from harness.backends import local_faults, processes, procfs
-from harness.backends.local_models import Loaded, command, match, written
+from harness.backends.local_models import Loaded, command, match, noted, written
 from harness.backends.local_replica import KIND, Replica, Surroundings, ended, strength
 from harness.backends.processes import Note
 from harness.clock import epoch_ns, now_ns
@@ -106,6 +106,9 @@ class LocalFleet:
         self._origin_ns = now_ns() - self._age_ns()
         found = [note for note in processes.notes(self._where.state, self._where.run) if note.kind == KIND]
         self._number = max((int(note.extra["number"]) for note in found), default=0)
+        for note in found:  # whose model cannot be made again goes on, by the file that it was started with
+            if (arm := Role(note.arm or Role.STABLE).model) not in self._models:
+                self._models[arm] = noted(note.command, note.extra)
         for note in found:
             await self._adopt(note)
         there = {*ARMS, *wanted, *(replica.arm for replica in self._replicas)}

@@ -2,10 +2,10 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from harness.domain.model import GivenPlan, Revision, Role, Source, TrainedModel
 from harness.domain.real import LocalPlan
@@ -107,6 +107,21 @@ def command(loaded: Loaded, plan: LocalPlan, service: Service, *, faults: bool) 
     words += ["--host", "127.0.0.1", "--port", "0", "--queue", str(max(1, service.queue))]
     words += ["--linger", "0s", "--drain", f"{max(plan.drain_ns, SECOND) / SECOND:g}s", *["--faults"] * faults]
     return tuple(words)
+
+
+def noted(words: Sequence[str], extra: Mapping[str, Any]) -> Loaded:
+    """The model of a replica that runs, by its `command` and what its note says besides.
+
+    >>> words = ("python", "-m", "harness", "serve", "models/stable-1a.skops", "--threads", "1")
+    >>> found = noted(words, {"digest": "sha256:1a", "revision": "churn:3"})
+    >>> str(found.revision), str(found.file), found.pickled
+    ('churn:3', 'models/stable-1a.skops', False)
+    """
+    name, _, version = str(extra["revision"]).rpartition(":")
+    after = words[words.index("serve") + 1]
+    file = None if after == "--fake" else Path(after)
+    digest = str(extra["digest"])
+    return Loaded(digest, Revision(name, int(version), digest), file, "--trust-pickle" in words)
 
 
 def match(found: str, arm: str, models: Iterable[tuple[Role, Loaded]]) -> Role | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.clock import epoch_ns
-from harness.domain.units import SECOND
+from harness.domain.units import MILLISECOND, SECOND
 from harness.errors import BackendError, LeaseError, LeaseLost
 from harness.state import process
 from harness.state.database import StateDatabase
@@ -102,7 +102,7 @@ def acquire(state: Path, rollout: str, run: str, ttl_s: float = TTL_S) -> "Lease
                 "process: from then on this one may begin"
             )
         # From the time on, and not from 1: where the file was lost, what has seen a token still sees a higher one.
-        token = found.token + 1 if found else epoch_ns() // SECOND
+        token = found.token + 1 if found else epoch_ns() // MILLISECOND
         connection.execute(
             "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (rollout, token, run, owner.pid, owner.began, owner.boot, owner.host, _until(ttl_s)),

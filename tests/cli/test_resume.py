@@ -54,6 +54,44 @@ def test_a_run_that_was_cut_off_comes_to_its_end(call: Call, ended: Path, event:
     assert "cut off" in (ended.parent / "report.html").read_text()
 
 
+def test_garbage_at_its_end_and_a_lost_state_lose_nothing(call: Call, ended: Path) -> None:
+    """After a power cut: a last line of zeros, ended by chance, and no file that says who drives what."""
+    cut(ended, "ModelReady")
+    whole = ended.read_bytes().rpartition(b"\n")[0] + b"\n"
+    ended.write_bytes(whole + bytes(40) + b"\n")
+    for file in (ended.parents[2] / ".state").glob("harness.db*"):
+        file.unlink()
+    done = call("resume", "latest")
+    assert done.code == 0, done.err
+    assert ended.read_bytes().startswith(whole)
+    assert log.read(ended).only(Resumed).torn == 41
+
+
+def test_a_log_that_cannot_be_read_and_a_damaged_state_are_told_and_left(call: Call, ended: Path) -> None:
+    cut(ended, "ModelReady")
+    good, state = ended.read_bytes(), ended.parents[2] / ".state" / "harness.db"
+    kept = state.read_bytes()
+    state.write_bytes(bytes(100) * 100)
+    done = call("resume", "latest")
+    assert done.code == 3
+    assert "it is damaged" in done.err
+    assert "remove it" in done.err
+    assert ended.read_bytes() == good
+    state.write_bytes(kept)
+    lines = good.splitlines(keepends=True)
+    bad = b"".join([lines[0], bytes(40) + b"\n", *lines[1:]])
+    ended.write_bytes(bad)
+    done = call("resume", "latest")
+    assert done.code == 2
+    assert "events.jsonl:2: not an event" in done.err
+    assert "goes on as it stands" in done.err
+    assert ended.read_bytes() == bad
+    ended.write_bytes(b"")
+    done = call("resume", "latest")
+    assert done.code == 2
+    assert "before its first event" in done.err
+
+
 def test_it_is_found_from_another_folder_too(
     call: Call, ended: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

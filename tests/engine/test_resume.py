@@ -20,6 +20,7 @@ from harness.domain.resume_event import Checkpointed, Resumed
 from harness.domain.rollout import Approve, Order, Outcome, Pause, SetMirror, SetWeight, Smoke
 from harness.domain.scenario import Scenario
 from harness.domain.units import MINUTE, SECOND, WHOLE
+from harness.errors import DataError
 from harness.log import Events
 from harness.report import fold, html
 from harness.report import json as report_json
@@ -276,6 +277,26 @@ def test_a_model_that_is_another_one_now_is_not_carried_on_with(tmp_path: Path) 
     assert left.models[Role.STABLE] == "sha256:stable"
 
 
+def test_without_its_data_it_is_rolled_back_by_what_runs(tmp_path: Path) -> None:
+    """The file that its models were trained on is gone, and so is what was kept of them."""
+
+    class Gone:
+        name = "validate"
+
+        async def run(self, case: Any, tell: Any) -> Any:
+            del case, tell
+            raise DataError("churn.csv: there is no such file")
+
+    run = told(canary(), tmp_path / "whole.jsonl")
+    number, path = stage_of(run, b"StepEntered"), tmp_path / "cut.jsonl"
+    cut(run, number, path)
+    left = copied(run.worlds[number])
+    ended, _ = resumed(canary(), path, left, stages=[Gone()])
+    assert ended is Outcome.ROLLED_BACK
+    reason = check(path, left, ended).last(Decided).reason
+    assert "its models could not be made again: churn.csv: there is no such file" in reason
+
+
 def test_what_people_said_before_the_crash_is_heard_after_it(tmp_path: Path) -> None:
     of, errors, _ = CASES["an abort"]
     run = told(of, tmp_path / "whole.jsonl", errors)
@@ -330,6 +351,7 @@ def test_after_the_first_rollout_a_run_is_brought_to_a_verified_home(name: str, 
             cut(run, number, path)
             left = copied(world)
             ended, _ = resumed(of, path, left, errors)
+            assert left.replaced == world.replaced  # what was adopted is not adopted once more
             events = event_log.read(path)
             assert ended in outcomes, (number, run.lines[number], events.last(RunEnded).reason)
             home = events.of(Verified)[-1]

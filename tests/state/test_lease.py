@@ -6,15 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from harness import log as event_log
 from harness.domain.event import StageStarted
-from harness.errors import LeaseError, LeaseLost
+from harness.errors import BackendError, LeaseError, LeaseLost
 from harness.log import EventLog
-from harness.state import lease, process
+from harness.state import database, lease, process
 from harness.state.process import Process
 
 WRITER = """
@@ -108,6 +110,63 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     assert this.here()
     assert not Process(this.pid, this.began + "0", this.boot, this.host).alive()
     assert not Process(this.pid, this.began, "another start", this.host).alive()
+
+
+def test_a_number_that_another_program_has_now_holds_nothing(tmp_path: Path) -> None:
+    """The harness is dead, and its pid was given again: to this very process, which is no harness of that lease."""
+    lease.acquire(tmp_path, "x", "dead")
+    with sqlite3.connect(tmp_path / "harness.db") as connection:
+        connection.execute("UPDATE leases SET began = began || '0'")
+    connection.close()
+    assert lease.holder(tmp_path, "x") is None
+    assert lease.acquire(tmp_path, "x", "next").rollout == "x"
+
+
+def test_where_the_file_was_lost_tokens_go_on_rising(tmp_path: Path) -> None:
+    """A router outside has seen the last one."""
+    before = [lease.acquire(tmp_path, "x", "run", ttl_s=0.0).token for _ in range(5)][-1]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert lease.last(tmp_path, "x") is None
+    assert lease.acquire(tmp_path, "x", "run").token > before
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process holds the file: it was stopped as it wrote."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def test_a_file_that_is_held_for_ever_is_told_with_a_remedy_and_can_still_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    lost = lease.acquire(tmp_path, "x", "first", ttl_s=0.0)
+    held = lease.acquire(tmp_path, "x", "second")
+    with locked(tmp_path / "harness.db"):
+        with pytest.raises(BackendError, match=r"harness\.db: .*has held it for 0\.05 s.*have it go on, or kill it"):
+            lease.acquire(tmp_path, "y", "third")
+        found = lease.holder(tmp_path, "x")
+        assert found is not None
+        assert found.run == "second"
+        with pytest.raises(LeaseLost, match="run second"), lost.guarded():
+            pytest.fail("it is another's, whether the file can be written or not")
+        with held.ours():
+            entered = True  # traffic must be made safe where nobody can say whose it is
+    assert entered
+
+
+def test_a_damaged_file_is_told_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "harness.db").write_bytes(b"no database at all, and long enough to be looked at" * 20)
+    for ask in (lease.last, lease.holder):
+        with pytest.raises(BackendError, match=r"harness\.db: .*it is damaged .*holds no history.*remove it"):
+            ask(tmp_path, "x")
+    with pytest.raises(BackendError, match=r"it is damaged .*remove it"):
+        lease.acquire(tmp_path, "x", "run")
+    (tmp_path / "harness.db").unlink()
+    lease.acquire(tmp_path, "x", "run")
 
 
 def writer(state: Path, path: Path, run: str) -> "subprocess.Popen[str]":
