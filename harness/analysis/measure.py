@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from harness.analysis.conditions import Evaluation, bound_text, comparisons, evaluate
 from harness.analysis.figures import figure_text
 from harness.analysis.vocabulary import METRICS, QUALITY, Kind
-from harness.domain.analysis import AnalysisPolicy, Comparison, Measurement, Relative, Rule, Verdict
+from harness.domain.analysis import UNKNOWN, AnalysisPolicy, Comparison, Measurement, Relative, Rule, Verdict
 from harness.domain.model import Role
 from harness.domain.units import duration_text
 from harness.protocols import ArmSample, Sample
@@ -142,6 +142,8 @@ def _told(found: Evaluation) -> str:
 
 
 def _too_few(rule: Rule, sample: Sample, policy: AnalysisPolicy) -> str:
+    if unknown := _unknown(rule, sample):
+        return f"{UNKNOWN} {' and '.join(unknown)} (NaN, or no series)"
     short = [
         f"{role} {answers_behind(arm, comparison.metric)}"
         for comparison in comparisons(rule.condition)
@@ -155,6 +157,13 @@ def _too_few(rule: Rule, sample: Sample, policy: AnalysisPolicy) -> str:
     if short:
         return f"too few {kind}: {', '.join(dict.fromkeys(short))} of {policy.min_requests}"
     return "no figure to judge by"
+
+
+def _unknown(rule: Rule, sample: Sample) -> list[str]:
+    """Arms of which nobody knows how many answers there were, where that is what the rule rests on."""
+    if all(METRICS[comparison.metric].kind in QUALITY for comparison in comparisons(rule.condition)):
+        return []
+    return [role.value for role, arm in sample.items() if arm.arrivals and arm.figures()["requests"] is None]
 
 
 def _bound_as_written(rule: Rule, comparison: Comparison) -> str:

@@ -41,9 +41,14 @@ class Addressed:
         return any(each.run == self.name for each in leases.holders(self.state))
 
 
-def inbox_of(scenario: Scenario, folder: Path, state: Path) -> Inbox | None:
-    """Where a run hears what people say from other terminals; None on virtual time."""
-    return Inbox(state, run_key(folder)) if scenario.clock is Clock.REAL else None
+def inbox_of(scenario: Scenario, folder: Path, state: Path, lease: leases.Lease | None = None) -> Inbox | None:
+    """Where a run hears what people say from other terminals; None on virtual time.
+
+    A lease that cannot be renewed stands in the same file as orders do: then they cannot come either.
+    """
+    if scenario.clock is not Clock.REAL:
+        return None
+    return Inbox(state, run_key(folder), (lambda: lease.trouble) if lease else str)
 
 
 def find(name: str, reports: Path) -> Path:

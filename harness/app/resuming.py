@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness import clock
 from harness import log as event_log
-from harness.app.driving import driving
+from harness.app.driving import driving, guarding
 from harness.app.folders import LOG_NAME, state_of
 from harness.app.installed import DISTRIBUTION, catalog, planned
 from harness.app.monitoring import FolderMonitoring
@@ -121,9 +121,9 @@ def resume(run: CutOff, options: Options, stop: Stop | None = None, *, rollback:
     scenario = planned(run.scenario, made_of.machine)
     made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
     driven = driving(scenario, made_of.platform, state, folder.name, switch.let_go, options.lease_s, resumed=True)
-    with driven as lease:
+    with driven as lease, guarding(made_of.registry, lease):
         place(made_of.platform, folder, state, lease)
-        made_of = replace(made_of, inbox=inbox_of(scenario, folder, state))
+        made_of = replace(made_of, inbox=inbox_of(scenario, folder, state, lease))
         guard = lease.guarded if lease else None
         log, torn = EventLog.reopen(path, secrets=secrets(scenario.notify), guard=guard)
         for watcher in options.watchers:

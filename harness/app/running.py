@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from harness import clock
-from harness.app.driving import driving, sweep
+from harness.app.driving import driving, guarding, sweep
 from harness.app.folders import LOG_NAME, folder_for, point_to, run_id_of, state_of
 from harness.app.installed import DISTRIBUTION, backend, machine_of, made, planned, stage
 from harness.app.monitoring import FolderMonitoring
@@ -238,11 +238,11 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
     made_of = replace(made_of, monitoring=FolderMonitoring(scenario, folder))
     try:
         driven = driving(scenario, made_of.platform, state, folder.name, switch.let_go, options.lease_s)
-        with driven as lease:
+        with driven as lease, guarding(made_of.registry, lease):
             if lease:
                 sweep(state, options.say)
             place(made_of.platform, folder, state, lease)
-            made_of = replace(made_of, inbox=inbox_of(scenario, folder, state))
+            made_of = replace(made_of, inbox=inbox_of(scenario, folder, state, lease))
             durable, guard = scenario.clock is Clock.REAL, lease.guarded if lease else None
             log = EventLog(folder / LOG_NAME, durable=durable, secrets=secrets(scenario.notify), guard=guard)
             for watcher in options.watchers:

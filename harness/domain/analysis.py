@@ -110,6 +110,10 @@ class NoData(StrEnum):
     """Count the look as failed (Flagger)."""
 
 
+UNKNOWN = "the metric source says nothing of"
+"""How the reason of a look begins whose source answered, and knew no figure (NaN, or no series)."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnalysisPolicy:
     """Background analysis: look again and again, roll back after too many failures.

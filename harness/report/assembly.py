@@ -12,9 +12,11 @@ from typing import Final
 from harness.domain.analysis import Verdict
 from harness.domain.event import Event, InputColumn, RunStarted
 from harness.domain.model import SERVING, Role
+from harness.domain.scenario import Clock
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import LogError
 from harness.log import digest
+from harness.report import outages
 from harness.report import text as words
 from harness.report.expect import Facts, judge
 from harness.report.folding import Folding
@@ -158,6 +160,7 @@ class _Assembly:
             event_digest=event_digest,
             report=str(report_path) if report_path else None,
             resumed=tuple(seen.resumed),
+            outages=outages.found(seen.noticed, seen.looks) if started.clock == Clock.REAL else (),
         )
 
     # --- expectations ---

@@ -5,7 +5,7 @@ from typing import Final
 from harness.domain.event import ArmTotals, ClassTotals
 from harness.domain.model import Role
 from harness.domain.rollout import Outcome
-from harness.report import evaluation
+from harness.report import evaluation, outages
 from harness.report import text as words
 from harness.report.chapter import NONE, Chapter, Line
 from harness.report.data_drift import drift_chapter
@@ -39,6 +39,7 @@ def first(result: Result) -> list[Chapter]:
         *evaluation.chapters(result.examined),
         *training_chapters(result.training),
         _rollouts(result),
+        outages.chapter(result.outages),
         _alarms(result),
         _retrainings(result),
         load_tests(result),

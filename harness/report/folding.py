@@ -75,6 +75,8 @@ class Folding:
     ended: vocabulary.RunEnded | None = None
     resumed: list[Resumed] = field(default_factory=list)
     """Each time that another process took the run up; stages that it runs once more tell once more."""
+    noticed: list[tuple[float, vocabulary.Noticed]] = field(default_factory=list)
+    """With seconds since traffic began."""
     markers: list[Marker] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
 
@@ -251,6 +253,10 @@ class Folding:
                 step=event.step,
             )
         )
+
+    @_take.register
+    def _(self, event: vocabulary.Noticed) -> None:
+        self.noticed.append((self.since_traffic_s(event.at_ns), event))
 
     @_take.register
     def _(self, event: vocabulary.Decided) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from harness.domain.model import ARMS
 from harness.domain.resume_event import Resumed
 from harness.domain.units import SECOND
-from harness.report import data_drift, data_quality, evaluation, gating, json_lifecycle, output, training
+from harness.report import data_drift, data_quality, evaluation, gating, json_lifecycle, outages, output, training
 from harness.report.result import Result, Unstarted
 
 VERSION: Final = 1
@@ -98,6 +98,7 @@ def plain(result: Result | Unstarted) -> dict[str, Any]:
         **({"evaluation": evaluation.as_json(result.examined)} if result.examined else {}),
         **({"gate_details": gating.as_json(result.gate_details)} if result.gate_details else {}),
         **({"resumed": [_resumed(each) for each in result.resumed]} if result.resumed else {}),
+        **({"outages": outages.as_json(result.outages)} if result.outages else {}),
         **json_lifecycle.plain(result),
         "event_log": result.event_log,
         "event_digest": result.event_digest,

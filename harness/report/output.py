@@ -1,10 +1,15 @@
 """Files that a command line asks for: whether they can be written is found out before a run, not after it."""
 
+import errno
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
-from harness.errors import InputError
+from harness.errors import BackendError, InputError
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How a disk says that it takes no more: nothing that was asked for is wrong."""
 
 
 def check(flag: str, file: str | None) -> None:
@@ -33,6 +38,7 @@ def write(flag: str, file: str, text: str, *, append: bool = False) -> None:
 
     Raises:
         InputError: the file cannot be written.
+        BackendError: the disk is full, or broken.
     """
     if file == "-":
         sys.stdout.write(text)
@@ -41,4 +47,9 @@ def write(flag: str, file: str, text: str, *, append: bool = False) -> None:
         with Path(file).open("a" if append else "w", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except OSError as error:
+        if error.errno in FULL:
+            told = (
+                f"{flag} {file}: cannot be written: {error.strerror}; make room there, and make it again from the log"
+            )
+            raise BackendError(f"{told} (`harness report RUN`)") from error
         raise InputError(f"{flag} {file}: cannot be written: {error.strerror}") from error

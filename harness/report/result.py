@@ -244,6 +244,21 @@ class Unstarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """Something that the run depends on was not there, or said nothing."""
+
+    at_s: float
+    """When that was seen first, since traffic began."""
+    until_s: float
+    """When it was seen last."""
+    what: str
+    """replica, router, metrics, orders, or what was left undone."""
+    text: str
+    times: int
+    """How often it was seen: looks, or notices that say the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One run, told from its log."""
 
@@ -359,6 +374,8 @@ class Result:
     """What a comparison of the newest data with the data set found; None where there was none."""
     resumed: tuple[Resumed, ...] = ()
     """Each time that the run was cut off and another process took it up."""
+    outages: tuple[Outage, ...] = ()
+    """Of a run on real time."""
 
     @property
     def kind(self) -> str:

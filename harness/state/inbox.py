@@ -7,7 +7,7 @@ Taking and withdrawing exclude each other. An order that was taken and not answe
 by the one that takes the run up (`unanswered`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import anyio.to_thread
 from harness import clock
 from harness.domain.order_event import Spoken
 from harness.domain.rollout import Order
+from harness.errors import BackendError
 from harness.state.database import StateDatabase
 
 
@@ -91,14 +92,21 @@ class Inbox:
     Args:
         state: `Place.state`.
         run: `run_key` of the run.
+        trouble: says why nothing can be written where orders are, as far as that is known; empty: it can.
     """
 
-    def __init__(self, state: Path, run: str) -> None:
+    def __init__(self, state: Path, run: str, trouble: Callable[[], str] = str) -> None:
         self._database = StateDatabase(state)
-        self._run = run
+        self._run, self._trouble = run, trouble
 
     async def take(self) -> Sequence[Spoken]:
-        """Orders that have come since, oldest first; nobody can withdraw them any more."""
+        """Orders that have come since, oldest first; nobody can withdraw them any more.
+
+        Raises:
+            BackendError: the database cannot be used, or nobody can put an order there.
+        """
+        if trouble := self._trouble():
+            raise BackendError(trouble)
         return await anyio.to_thread.run_sync(self._take)
 
     async def unanswered(self) -> Sequence[Spoken]:

@@ -123,6 +123,8 @@ class Lease:
     def __init__(self, database: StateDatabase, rollout: str, token: int, ttl_s: float) -> None:
         self._database = database
         self.rollout, self.token, self.ttl_s = rollout, token, ttl_s
+        self.trouble = ""
+        """Why it could not be renewed when that was tried last; empty: it was."""
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -197,11 +199,12 @@ class Lease:
         while not ended.wait(self.ttl_s / RENEWALS):
             try:
                 self.renew()
+                self.trouble = ""
             except LeaseLost as error:
                 lost(str(error))
                 return
-            except BackendError:
-                continue  # tried again; whether it still is ours is found out at the next line of the log
+            except BackendError as error:  # tried again; whose it is is found out at the next line of the log
+                self.trouble = str(error)
 
     def _mine(self, found: Holder | None) -> None:
         if found is None or found.token != self.token:
