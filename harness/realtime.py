@@ -22,6 +22,10 @@ from harness.protocols import ArmSample, Notice, Router, Serving
 Behind = Mapping[Role, tuple[str, ...]]
 """Base URLs of the replicas of each arm that may get traffic."""
 
+Ours = Callable[[], AbstractContextManager[None]]
+"""A while in which nobody else takes the rollout over (`harness.state.lease.Lease.ours`), for an effect that takes
+milliseconds and knows no token; raises LeaseLost where somebody has. Nothing may be logged inside it."""
+
 Point = Callable[[Behind], Awaitable[None]]
 """Have the router send requests to these replicas only; returns when it has let go of the others (`Gateway.point`)."""
 
@@ -45,9 +49,8 @@ class Place:
     """Names the run; the same when it is resumed."""
     token: int = 0
     """The fencing token of its lease: what keeps state outside refuses a lower one than it has seen."""
-    ours: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
-    """A while in which nobody else takes the rollout over, for an effect that takes milliseconds and knows no token;
-    raises LeaseLost where somebody has. Nothing may be logged inside it."""
+    ours: Ours = field(default=nullcontext, compare=False)
+    """To be entered around an effect that no token guards."""
 
 
 @runtime_checkable
@@ -91,6 +94,18 @@ class Attachable(Protocol):
             population: what users ask.
             wanted: replicas of each arm, as last asked for.
         """
+        ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A registry that changes nothing once another harness drives the rollout: it serves several, and knows no token.
+
+    Optional: of one without it, a change that was begun in time may still come late.
+    """
+
+    def guard(self, ours: Ours) -> None:
+        """Each change from now on is made inside `ours`, or right after it was; LeaseLost where that raises it."""
         ...
 
 

@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from harness import clock
 from harness.domain.scenario import Clock, Scenario
 from harness.errors import LeaseError
-from harness.realtime import Attachable
+from harness.realtime import Attachable, Guarded
 from harness.state import lease as leases
 from harness.state.lease import Lease
 
@@ -70,6 +70,19 @@ def driving(
     lease = leases.acquire(state, rollout, run, ttl_s)
     with lease.kept(lambda _: lost()):
         yield lease
+
+
+@contextmanager
+def guarding(registry: Any, lease: Lease | None) -> Iterator[None]:
+    """Meanwhile a registry that can be changes nothing that the lease does not cover."""
+    if lease is None or not isinstance(registry, Guarded):
+        yield
+        return
+    registry.guard(lease.ours)
+    try:
+        yield
+    finally:  # it may be the caller's own, and outlive the run
+        registry.guard(nullcontext)
 
 
 def sweep(state: Path, say: Callable[[str], object]) -> None:

@@ -18,6 +18,7 @@ from harness.domain.lineage import Deployment, Lineage
 from harness.domain.model import Revision, Source, TrainedModel
 from harness.errors import RegistryError
 from harness.protocols import Fetched, IntentId, Version
+from harness.realtime import Ours
 
 FOLDER: Final = "model"
 """Where a run keeps the model among its artifacts."""
@@ -91,6 +92,10 @@ class MlflowRegistry(_Kept):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self._turn = threading.Lock()  # MLflow looks for an intent and adds a version in two steps
+
+    def guard(self, ours: Ours) -> None:
+        """Whether the rollout is still ours is looked at right before each request."""
+        self._mlflow.ours = ours
 
     async def register(self, model: TrainedModel, intent: IntentId) -> Revision:
         """Add a version; the same intent twice is one version.

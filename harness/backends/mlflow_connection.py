@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ from harness.clock import is_virtual, utc_now
 from harness.domain.model import TrainedModel
 from harness.errors import ArtifactError, BackendError, HarnessError, NotRegistered, RegistryError, Unreachable
 from harness.protocols import IntentId
+from harness.realtime import Ours
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Connection:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.ours: Ours = nullcontext
         _import()
 
     def run(self, run_id: str | None) -> Any | None:
@@ -69,9 +71,16 @@ class Connection:
                 raise
             return None
 
-    @functools.cached_property
+    @property
     def client(self) -> Any:
-        """MLflow's client; a new SQLite file gets its tables first, which takes some seconds."""
+        """MLflow's client; LeaseLost where the run is another's by now: it is looked at before each request."""
+        with self.ours():
+            pass  # not around the request, which may take long: others wait for what is held here
+        return self._client
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """A new SQLite file gets its tables first, which takes some seconds."""
         from mlflow import MlflowClient
 
         if self.database and not self.database.exists():
@@ -98,7 +107,7 @@ class Connection:
         Raises:
             NotRegistered: there is no such database, or nothing of MLflow in it.
         """
-        if self.database and "client" not in vars(self) and not _holds_mlflow(self.database):
+        if self.database and "_client" not in vars(self) and not _holds_mlflow(self.database):
             raise NotRegistered(
                 f"MLflow at {self.uri}: there is no such database yet, so it holds no model; check its path, "
                 "or let a run that trains its models make it"

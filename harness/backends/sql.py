@@ -29,6 +29,7 @@ from harness.domain.lineage import Deployment, Lineage, Origin, with_replaced
 from harness.domain.model import Revision, Role, Source, TrainedModel
 from harness.errors import ArtifactError, NotRegistered, RegistryError
 from harness.protocols import Fetched, IntentId, Version
+from harness.realtime import Ours
 
 T = TypeVar("T")
 
@@ -55,6 +56,10 @@ class SqlRegistry:
     def allow_many_classes(self) -> None:
         """Load classifiers of more than two classes too, for a server; until this is called they are refused."""
         self._binary = False
+
+    def guard(self, ours: Ours) -> None:
+        """Changes are committed inside `ours`: nobody takes a rollout over between the look and the commit."""
+        self.store.database.ours = ours
 
     async def create(self) -> None:
         """Make the tables, where they are not there yet; registering does so by itself."""

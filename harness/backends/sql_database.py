@@ -7,7 +7,7 @@ is tried again for a while where another one was quicker.
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from os import environ, getpid
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -54,6 +54,8 @@ class Database:
         """As users name it, without a password."""
         self.artifacts = ""
         """Where files are kept, for the database to remember when its tables are made; empty: beside it."""
+        self.ours: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered before a change is committed, and left after it: what raises in it leaves all as it was."""
         self._ready = False
         self._turn: AbstractContextManager[Any] = threading.RLock() if self.in_memory else nullcontext()
         self._engine = _engine(self.url, in_memory=self.in_memory)
@@ -147,8 +149,11 @@ class Database:
 
     def _once(self, work: Callable[[Connection], T], *, write: bool) -> T:
         opened = self._engine.connect().execution_options
-        with self._turn, opened(harness_write=write) as connection, connection.begin():
-            return work(connection)
+        with self._turn, opened(harness_write=write) as connection, ExitStack() as until_committed, connection.begin():
+            found = work(connection)
+            if write:
+                until_committed.enter_context(self.ours())
+            return found
 
     def _retried(self, work: Callable[[], T]) -> T:
         apart = 1 + getpid() % 16 / 16  # processes that met once do not meet again

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from harness.clock import run_real
 from harness.contracts import sample_model
 from harness.domain.lineage import Deployment
 from harness.domain.model import Revision, Source
-from harness.errors import ArtifactError, BackendError, InputError, NotRegistered, RegistryError, Unreachable
+from harness.errors import (
+    ArtifactError,
+    BackendError,
+    InputError,
+    LeaseLost,
+    NotRegistered,
+    RegistryError,
+    Unreachable,
+)
 from tests import requires
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +61,55 @@ def text_of(path: Path) -> str:
 def put(path: Path, text: str) -> None:
     path.chmod(0o644)
     path.write_text(text)
+
+
+# --- a rollout that another harness has taken over ---
+
+
+async def test_what_is_changed_is_committed_while_nobody_can_take_over(path: Path, registry: SqlRegistry) -> None:
+    first, second = [await registry.register(sample_model(seed), f"run/{seed}") for seed in (1, 2)]
+    await registry.set_alias(first, "stable")
+    seen: list[int | None] = []
+
+    def names() -> int | None:
+        """What another process sees."""
+        with closing(sqlite3.connect(path)) as other:
+            found = other.execute("SELECT number FROM harness_aliases WHERE alias = 'stable'").fetchone()
+            return int(found[0]) if found else None
+
+    @contextmanager
+    def ours() -> Iterator[None]:
+        seen.append(names())
+        yield
+        seen.append(names())
+
+    registry.guard(ours)
+    await registry.set_alias(second, "stable")
+    assert seen == [first.version, second.version]
+
+
+async def test_what_was_begun_before_another_took_over_is_not_done_after_it(registry: SqlRegistry) -> None:
+    first, second = [await registry.register(sample_model(seed), f"run/{seed}") for seed in (1, 2)]
+    await registry.set_alias(first, "stable")
+    await registry.set_alias(first, "previous")
+
+    @contextmanager
+    def lost() -> Iterator[None]:
+        raise LeaseLost("another harness drives it now")
+        yield
+
+    registry.guard(lost)
+    for late in (
+        registry.set_alias(second, "stable"), registry.remove_alias(first.name, "previous"),
+        registry.mark(first, "bad"), registry.register(sample_model(3), "run/3"),
+    ):  # fmt: skip
+        with pytest.raises(LeaseLost):
+            await late
+    registry.guard(nullcontext)
+    versions = {each.revision: each for each in await registry.versions(first.name)}
+    assert set(versions) == {first, second}
+    assert (set(versions[first].aliases), set(versions[second].aliases)) == ({"stable", "previous"}, set())
+    assert versions[first].status == versions[second].status
 
 
 # --- several processes, and kills -------------------------------------------------------------------------------------
