@@ -137,6 +137,12 @@ class OutsideRouter(ABC):
         body = message(want, self._at, intent, adopt=adopt)
         return weights_said(await self._tell(body), want.weights)
 
+    def _still_ours(self) -> None:
+        """Before each try: one that waited in between may have been overtaken. LeaseLost where it was."""
+        if self._at is not None:
+            with self._at.ours():
+                pass  # not around the request, which may take long: others wait for what is held here
+
     @abstractmethod
     async def _tell(self, body: Mapping[str, Any]) -> str:
         """Have the router take it; answers with what it says.
@@ -219,6 +225,7 @@ class WebhookRouter(OutsideRouter):
             headers["Authorization"] = f"Bearer {token}"
         last_ns, said, server = now_ns() + round(self._patience.within_s * SECOND), "", place(self._hook)
         for attempt in range(1, self._patience.attempts + 1):
+            self._still_ours()
             answer, said, wait_s = await self._post(body, headers)
             if answer is not None:
                 return answer
@@ -285,6 +292,7 @@ class CommandRouter(OutsideRouter):
 
     async def _tell(self, body: Mapping[str, Any]) -> str:
         name = self._command[0]
+        self._still_ours()
         try:
             with anyio.fail_after(self._within_s):
                 code, said, complaint = await _ran(self._command, json.dumps(body).encode())

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from harness.domain.real import EndpointsPlan, RealPlan, RouterPlan
 from harness.domain.rollout import HeaderRoute, Routing
 from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE
-from harness.errors import BackendError, RoutingError
+from harness.errors import BackendError, LeaseLost, RoutingError
 from harness.realtime import Place
 from tests.build import scenario
 from tests.sites import site
@@ -131,6 +132,30 @@ async def test_what_fails_for_a_while_is_tried_again_under_the_same_key(hook: Ho
     another = webhook(hook)  # a resumed run: no key of before stands for what it wants now
     await another.apply(TENTH)
     assert hook.headers[-1]["Idempotency-Key"] not in keys
+
+
+async def test_what_waited_to_be_tried_again_is_not_once_another_has_the_rollout(hook: Hook, tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    @contextmanager
+    def taken_over() -> Iterator[None]:
+        looks.append(len(hook.told))
+        if hook.told:
+            raise LeaseLost("another harness drives it now")
+        yield
+
+    hook.script = [(503, {}, "restarting")]
+    router = webhook(hook)
+    router.place(replace(PLACE, ours=taken_over))
+    with pytest.raises(LeaseLost):
+        await router.apply(TENTH)
+    assert (looks, len(hook.told)) == ([0, 1], 1)
+
+    ran = command("touch", str(tmp_path / "ran"))
+    ran.place(replace(PLACE, ours=taken_over))
+    with pytest.raises(LeaseLost):
+        await ran.apply(TENTH)
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_one_that_fails_for_good_is_given_up_on(hook: Hook) -> None:

@@ -4,7 +4,8 @@ import itertools
 import shutil
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from harness.backends.mlflow import Connection
 from harness.clock import run_virtual
 from harness.contracts import REGISTRY_CHECKS, check_tampering, check_tracker, sample_model
 from harness.domain.model import Revision
-from harness.errors import NotRegistered, RegistryError
+from harness.errors import LeaseLost, NotRegistered, RegistryError
 from tests import requires
 from tests.mlflow_server import client
 
@@ -85,6 +86,29 @@ async def test_a_trackers_run_is_the_run_of_the_version(stores: Callable[[], str
     assert run.data.metrics == model.metrics
     assert run.data.params == {name: str(value) for name, value in model.params.items()}
     assert run.info.status == "FINISHED"
+
+
+async def test_no_request_is_sent_for_a_rollout_that_another_has_taken_over(stores: Callable[[], str]) -> None:
+    """Taken over after the first of the requests that a change consists of, the others stay unsent."""
+    uri = stores()
+    theirs = registry(uri)
+    revision = await theirs.register(sample_model(1), "one")
+    asked: list[int] = []
+
+    @contextmanager
+    def lost() -> Iterator[None]:
+        asked.append(len(asked))
+        if len(asked) > 1:
+            raise LeaseLost("another harness drives it now")
+        yield
+
+    theirs.guard(lost)
+    for late in (theirs.register(sample_model(2), "two"), theirs.set_alias(revision, "stable")):
+        asked.clear()
+        with pytest.raises(LeaseLost):
+            await late
+    (version,) = await registry(uri).versions(revision.name)
+    assert not version.aliases
 
 
 async def test_everything_known_of_a_model_comes_back(stores: Callable[[], str]) -> None:
