@@ -69,7 +69,7 @@ def carried(kind: Kind, live: Object, body: Object, subresource: str) -> Object:
         raise conflict(kind, name)
     if subresource == "status":
         return {**deepcopy(live), "status": deepcopy(body.get("status", {}))}
-    obj = {**deepcopy(body), "apiVersion": kind.api_version, "kind": kind.kind}
+    obj = {**typed(kind, body), "apiVersion": kind.api_version, "kind": kind.kind}
     kept = {each: live["metadata"][each] for each in KEPT if each in live["metadata"]}
     own = {**kept, "name": name, "resourceVersion": live["metadata"]["resourceVersion"]}
     if kind.namespaced:
@@ -113,6 +113,11 @@ def check_preconditions(kind: Kind, live: Object, wanted: Mapping[str, str]) -> 
         if asked not in {None, "", found}:
             why = f"the {title} in the precondition ({asked}) does not match the {title} in record ({found}). {end}"
             raise conflict(kind, live["metadata"]["name"], why)
+
+
+def typed(kind: Kind, body: Object) -> Object:
+    """A copy as it is stored: in a built-in kind null is the same as nothing, in a custom one it may mean something."""
+    return deepcopy(body) if kind.custom else dict(without_nulls(body))
 
 
 def without_nulls(config: Any) -> Any:

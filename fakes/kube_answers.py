@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from fakes.kube_admission import APPLY, Write
+from fakes.kube_admission import APPLY, PATCHES, Write
 from fakes.kube_errors import Refused, bad_request
 from fakes.kube_faults import Fault, Wrong
 from fakes.kube_kinds import Kind
@@ -56,8 +56,11 @@ async def body_of(request: web.Request) -> Any:
     """What a request brings; None where it brings nothing.
 
     Raises:
-        Refused: 400; it cannot be read.
+        Refused: 400 it cannot be read; 415 it is no JSON.
     """
+    if request.content_type not in {JSON, *PATCHES, "application/octet-stream", "text/plain"}:
+        said = f"the body of the request was in an unknown format - accepted media types include: {JSON}"
+        raise Refused(415, said)
     text = await request.read()
     if not text:
         return None

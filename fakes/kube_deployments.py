@@ -233,9 +233,18 @@ def _share(value: Any, replicas: int, *, up: bool) -> int:
 
 
 def _template(obj: Object) -> Object:
+    """What pods are made from, as it is compared: nothing and what is empty are one (apimachinery's `DeepEqual`)."""
     template: Object = deepcopy(obj["spec"]["template"])
     template.get("metadata", {}).get("labels", {}).pop(HASH, None)
-    return template
+    return dict(_filled(template))
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_filled(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: each for name, held in value.items() if (each := _filled(held)) not in (None, {}, [], "")}
 
 
 def _hash(each: Object) -> str:

@@ -1,7 +1,9 @@
 """The REST interface over HTTP: paths, verbs, bodies and answers."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -21,6 +23,7 @@ from fakes.kube_answers import (
     refusal,
     sent,
 )
+from fakes.kube_discovery import discovered
 from fakes.kube_errors import Refused, bad_request, no_path
 from fakes.kube_faults import Fault, Faults, Wrong
 from fakes.kube_kinds import NAMESPACE, SERVED
@@ -31,7 +34,6 @@ from fakes.kube_script import Object
 from fakes.kube_writes import Writer
 
 VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
-VERSION: Final = {"major": "1", "minor": "34", "gitVersion": "v1.34.0+stand-in", "platform": "stand-in"}
 
 
 def read_path(method: str, path: str, *, watch: bool) -> Asked:
@@ -91,14 +93,15 @@ class Rest:
     def application(self) -> web.Application:
         """As an application of aiohttp."""
         app = web.Application(client_max_size=3 * 1024 * 1024)
-        app.router.add_get("/version", self._version)
+        for path, page in discovered().items():
+            app.router.add_get(path, partial(self._discovered, page))
         for probe in ("/healthz", "/readyz", "/livez"):
             app.router.add_get(probe, self._healthy)
         app.router.add_route("*", "/{path:.*}", self.answer)
         return app
 
-    async def _version(self, request: web.Request) -> web.StreamResponse:
-        return self._reset(request) if self.faults.is_down else sent(VERSION, 200)
+    async def _discovered(self, page: Callable[[], Object], request: web.Request) -> web.StreamResponse:
+        return self._reset(request) if self.faults.is_down else sent(page(), 200)
 
     async def _healthy(self, request: web.Request) -> web.StreamResponse:
         return self._reset(request) if self.faults.is_down else web.Response(text="ok")

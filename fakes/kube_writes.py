@@ -16,6 +16,7 @@ from fakes.kube_admission import (
     let_go,
     patched,
     timestamp,
+    typed,
     wanted,
     without_nulls,
 )
@@ -127,7 +128,7 @@ class Writer:
     def _create(
         self, kind: Kind, namespace: str, body: Object, how: Write, owners: Callable[[Object], Owners]
     ) -> Object:
-        obj = deepcopy(body)
+        obj = typed(kind, body)
         meta = obj["metadata"] = dict(obj.get("metadata") or {})
         if meta.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")

@@ -12,6 +12,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import ConfigMap, Namespace, PersistentVolumeClaim, Pod, Service
 from lightkube.types import CascadeType, PatchType
 
+from fakes.kube_kinds import KINDS
 from tests.kube import Route, cluster, code_of, deployment, eventually, route, service, settings, vanished, watched
 
 
@@ -292,8 +293,6 @@ async def test_a_pod_goes_gracefully_and_at_once_where_it_must():
 
 
 async def test_every_kind_has_its_path():
-    from fakes.kube_kinds import KINDS
-
     async with cluster() as (_, client):
         http = client._client._client
         for kind in KINDS:
@@ -306,5 +305,11 @@ async def test_every_kind_has_its_path():
         assert (await http.post("api/v1/pods", json={})).status_code == 404
         assert (await http.post("api/v1/namespaces/ml/pods/x", json={})).status_code == 405
         assert (await http.post("api/v1/namespaces/ml/pods", content="{")).status_code == 400
+        protobuf = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+        assert (await http.post("api/v1/namespaces/ml/pods", content="{", headers=protobuf)).status_code == 415
         assert (await http.get("version")).json()["major"] == "1"
+        groups = {each["name"] for each in (await http.get("apis")).json()["groups"]}
+        assert groups == {kind.group for kind in KINDS} - {""}
+        named = {each["name"] for each in (await http.get("apis/apps/v1")).json()["resources"]}
+        assert named >= {"deployments", "deployments/scale", "deployments/status", "replicasets"}
         await client.create(Lease(metadata=ObjectMeta(name="l")))

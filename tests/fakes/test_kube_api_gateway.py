@@ -16,6 +16,7 @@ from yarl import URL
 
 from fakes.kube_api import AppKubelet, KubeApi
 from fakes.kube_gateway import Wheel
+from fakes.kube_kinds import ROUTE
 from tests.kube import Gateway, Route, cluster, deployment, eventually, front, rolled_out, route, service, watched
 
 
@@ -105,8 +106,6 @@ async def test_answers_where_nobody_can():
 
 
 def _accepted(api: KubeApi) -> bool:
-    from fakes.kube_kinds import ROUTE
-
     return _conditions(api.store.all(ROUTE)[0])["Accepted"] == "Accepted"
 
 

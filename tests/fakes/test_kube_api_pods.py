@@ -11,9 +11,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Service, ServiceAccount
 from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.types import PatchType
 
 from fakes.kube_api import AppKubelet, Ill, KubeApi, PodScript
-from fakes.kube_kinds import POD
+from fakes.kube_kinds import POD, REPLICA_SET, SLICE
 from fakes.kube_pods import URL
 from fakes.kube_podstatus import ready
 from tests.kube import cluster, condition, deployment, eventually, rolled_out, service, watched
@@ -53,7 +54,8 @@ def _counts(pods: list[Any]) -> tuple[int, int]:
     return len(staying), sum(map(ready, staying))
 
 
-async def test_a_rollout_that_never_gets_ready_keeps_the_old_pods_and_is_told():
+async def _never_ready() -> None:
+    """A rollout that never gets ready keeps the old pods, and its deadline is told."""
     async with cluster() as (api, client):
         made = deployment("d", progressDeadlineSeconds=1, strategy=_surging(1))
         await client.create(made)
@@ -73,6 +75,13 @@ async def test_a_rollout_that_never_gets_ready_keeps_the_old_pods_and_is_told():
         assert back.metadata.annotations["deployment.kubernetes.io/revision"] == "3"
         sets = [each async for each in client.list(ReplicaSet)]
         assert sorted(each.spec.replicas for each in sets) == [0, 2]
+
+
+async def test_deadlines_and_availability_take_their_seconds():
+    """Two clusters at once, for neither has a unit below a second."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_never_ready())
+        both.create_task(_ready_for_a_while())
 
 
 def _surging(most: int) -> dict[str, Any]:
@@ -116,7 +125,8 @@ async def test_a_pod_that_crashes_or_is_deleted_comes_back():
         await eventually(lambda: name not in api.pods("ml") and len(api.pods("ml")) == 1)
 
 
-async def test_pods_are_available_after_they_were_ready_for_so_long():
+async def _ready_for_a_while() -> None:
+    """Pods are available after they were ready for so long."""
     async with cluster() as (api, client):
         await client.create(deployment("d", replicas=1, minReadySeconds=1))
         fresh = await watched(client, Deployment, "d", lambda d: d.status and d.status.readyReplicas == 1)
@@ -153,6 +163,26 @@ async def test_a_paused_deployment_scales_and_does_not_roll():
         await eventually(lambda: not api.pods("ml"))
 
 
+async def test_going_back_to_a_template_goes_back_to_its_replica_set():
+    """Nothing, null and what is empty are one, as they are to the types of a real server."""
+    async with cluster() as (api, client):
+        made = await client.create(deployment("d", replicas=1))
+        await client.patch(Deployment, "d", IMAGE_2)
+        await eventually(lambda: len(api.store.all(REPLICA_SET)) == 2)
+        template = made.to_dict()["spec"]["template"]
+        template["metadata"]["creationTimestamp"] = None
+        template["spec"]["containers"][0]["env"] = []
+        back = [{"op": "replace", "path": "/spec/template", "value": template}]
+        await client.patch(Deployment, "d", back, patch_type=PatchType.JSON)
+        await watched(client, Deployment, "d", rolled_out)
+        sizes = {_image(each["spec"]["template"]): each["spec"]["replicas"] for each in api.store.all(REPLICA_SET)}
+        assert sizes == {"model:1": 1, "model:2": 0}
+
+
+def _image(template: Any) -> str:
+    return str(template["spec"]["containers"][0]["image"])
+
+
 async def test_endpoints_are_the_ready_pods_of_a_service():
     async with cluster() as (api, client):
         await client.create(service("d"))
@@ -171,8 +201,6 @@ async def test_endpoints_are_the_ready_pods_of_a_service():
 
 
 def _endpoints(api: KubeApi) -> list[Any]:
-    from fakes.kube_kinds import SLICE
-
     return [endpoint for each in api.store.all(SLICE) for endpoint in each["endpoints"]]
 
 
