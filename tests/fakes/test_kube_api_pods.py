@@ -167,6 +167,7 @@ async def test_going_back_to_a_template_goes_back_to_its_replica_set():
     """Nothing, null and what is empty are one, as they are to the types of a real server."""
     async with cluster() as (api, client):
         made = await client.create(deployment("d", replicas=1))
+        await watched(client, Deployment, "d", rolled_out)
         await client.patch(Deployment, "d", IMAGE_2)
         await eventually(lambda: len(api.store.all(REPLICA_SET)) == 2)
         template = made.to_dict()["spec"]["template"]
