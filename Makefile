@@ -4,19 +4,26 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: rehearse test lint lock benchmark benchmark-load benchmark-gates clean
+.PHONY: rehearse test lint style types tests lock benchmark benchmark-load benchmark-gates clean
 
 rehearse: $(VENV)/.installed  ## the main job: a canary of a really trained model, on virtual time
 	$(BIN)/harness run scenarios/canary_regression.yaml
 
-test: lint  ## style, types, layers and every test
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: style  ## style, types, layers and every test
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going types tests  # mypy needs one core only, and a minute
 
-lint: $(VENV)/.installed-dev
+lint: style types
+
+style: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+tests: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 benchmark: $(VENV)/.installed-dev  ## the simulator against SimPy, replays against their traces, A/B decisions against fixed tests, the loop on Elec2, searches for capacity
 	$(BIN)/python benchmarks/simulator.py

@@ -13,7 +13,7 @@ from harness.errors import NotRegistered, RegistryError, Unreachable
 from harness.protocols import ModelStore, PickleLoader
 from harness.training.digest import model_digest
 from tests import log_models, requires
-from tests.mlflow_server import Theirs, logged
+from tests.mlflow_server import Theirs, client, logged
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("mlflow"), pytest.mark.timeout(180),
@@ -25,7 +25,19 @@ pytestmark = [
 def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Theirs:
     if request.param == "sqlite":
         return request.getfixturevalue("their_mlflow")
-    return logged(request.getfixturevalue("mlflow_server"), tmp_path)
+    uri = request.getfixturevalue("mlflow_process")
+    if uri not in ON_SERVERS or not _still_there(ON_SERVERS[uri]):  # another module has emptied it
+        ON_SERVERS[uri] = logged(request.getfixturevalue("mlflow_server"), tmp_path)
+    return ON_SERVERS[uri]
+
+
+ON_SERVERS: dict[str, Theirs] = {}
+"""What was logged to each server: that takes seconds, and no test here changes it."""
+
+
+def _still_there(theirs: Theirs) -> bool:
+    versions = client(theirs.uri).search_model_versions("name='churn'")
+    return theirs.runs[0] in {each.run_id for each in versions}
 
 
 def registry(uri: str, *, pickles: bool = False) -> Any:

@@ -33,6 +33,7 @@ from harness.domain.units import WHOLE
 from tests import requires, shipped
 
 SCENARIOS = shipped.VIRTUAL
+SAMPLE = shipped.sample(shipped.ODD)
 ON_STABLE = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
 
 
@@ -89,7 +90,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:sqlalchemy")
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SAMPLE, ids=lambda path: path.stem)
 @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 @example(share=0.75)

@@ -77,9 +77,7 @@ def _all_settled(folder: Path) -> None:
     ("number", "to_group", "times"),
     [
         (signal.SIGINT, True, 2),
-        (signal.SIGINT, False, 1),
         (signal.SIGTERM, False, 1),
-        (signal.SIGTERM, True, 2),
     ],
 )
 def test_a_signal_ends_every_run_and_starts_no_other(

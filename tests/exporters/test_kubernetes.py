@@ -64,9 +64,9 @@ def test_every_manifest_is_valid_by_schema(shape: str, version: str) -> None:
             continue
         kubernetes_validate.validate(each, version, strict=True)
         checked += 1
-        wrong = {**each, "sepc": {}}
-        with pytest.raises(kubernetes_validate.ValidationError):
-            kubernetes_validate.validate(wrong, version, strict=True)
+        if shape == next(iter(SHAPES)):  # the schemas are the same for all
+            with pytest.raises(kubernetes_validate.ValidationError):
+                kubernetes_validate.validate({**each, "sepc": {}}, version, strict=True)
         assert name
     assert checked >= 14
 
