@@ -205,7 +205,8 @@ class Lifecycle:
         await instant(Phase.DECIDE)  # a signal that has come by now still counts
         if verified:
             return end
-        return End(Outcome.ROLLED_BACK, "the candidate could not be verified for promotion")
+        found = settle.last_found(self.executor, Role.CANDIDATE)
+        return End(Outcome.ROLLED_BACK, f"the candidate could not be verified for promotion: {found}")
 
     async def _following(self, end: End) -> End | None:
         """What comes after a rollout: watching what it promoted, and the next candidate; None: nothing does."""

@@ -129,7 +129,9 @@ async def restore(executor: Executor, end: End, stable: Revision | None = None, 
     """
     await rebuild(executor, home)
     if not await verify(executor, home):
-        reason = f"{end.reason}; and stable could not be verified with all traffic: a person must look"
+        found = last_found(executor, home)
+        besides = "" if found in end.reason else f" ({found})"
+        reason = f"{end.reason}; and stable could not be verified with all traffic{besides}: a person must look"
         executor.tell(Escalated, reason)
         executor.notify(reason)
         return End(Outcome.FAILED, reason, end.because)
@@ -235,6 +237,12 @@ async def verify(executor: Executor, role: Role, waits_s: Sequence[float] | None
         if enough:
             return True
     return False
+
+
+def last_found(executor: Executor, role: Role) -> str:
+    """What the last attempt to verify an arm found; empty where there was none."""
+    tried = (event for event in reversed(executor.log.events) if isinstance(event, Verified) and event.role is role)
+    return next((event.detail for event in tried), "")
 
 
 async def _attempt(executor: Executor, role: Role) -> Check:
