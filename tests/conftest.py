@@ -4,6 +4,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.hooks import hook
 from tests.mlflow_server import mlflow_process, mlflow_server, mlflow_template, their_mlflow
@@ -13,6 +14,9 @@ from tests.requires import ALL
 __all__ = [
     "hook", "mlflow_process", "mlflow_server", "mlflow_template", "postgresql", "postgresql_database", "their_mlflow",
 ]  # fmt: skip
+
+settings.register_profile("harness", deadline=None)  # how long an example takes says nothing of what is tested
+settings.load_profile("harness")
 
 
 @pytest.hookimpl(wrapper=True)
