@@ -288,7 +288,7 @@ async def test_another_candidate_begins_with_empty_windows():
         replaced = now_ns()
         await until(lambda: len(servers.told) >= 100)
         while not (after := await users.sample(replaced, now_ns()))[Role.STABLE].arrivals:
-            await anyio.sleep(0.01)  # what was due before is sent first, on a machine that is held up
+            await anyio.sleep(0.01)  # noqa: ASYNC110 - what was due before is sent first, on a machine that is held up
         assert after[Role.CANDIDATE].arrivals == after[Role.CANDIDATE].span_ns == 0
     totals = await users.totals()
     assert conserved(totals)
