@@ -1,14 +1,13 @@
 """What a write may change: patches laid over what is there, fields only the server sets, and preconditions."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fakes.kube_errors import Refused, bad_request, conflict
 from fakes.kube_kinds import POD, Kind
 from fakes.kube_patch import json_patch, merge, strategic
-from fakes.kube_script import Object
+from fakes.kube_script import Object, copied
 from harness.clock import utc_now
 
 APPLY: Final = "application/apply-patch+yaml"
@@ -68,7 +67,7 @@ def carried(kind: Kind, live: Object, body: Object, subresource: str) -> Object:
     if meta.get("resourceVersion") not in {None, "", live["metadata"]["resourceVersion"]}:
         raise conflict(kind, name)
     if subresource == "status":
-        return {**deepcopy(live), "status": deepcopy(body.get("status", {}))}
+        return {**copied(live), "status": copied(body.get("status", {}))}
     obj = {**typed(kind, body), "apiVersion": kind.api_version, "kind": kind.kind}
     kept = {each: live["metadata"][each] for each in KEPT if each in live["metadata"]}
     own = {**kept, "name": name, "resourceVersion": live["metadata"]["resourceVersion"]}
@@ -77,7 +76,7 @@ def carried(kind: Kind, live: Object, body: Object, subresource: str) -> Object:
     obj["metadata"] = {**{each: value for each, value in meta.items() if each not in KEPT}, **own}
     if "status" in kind.subresources:
         obj.pop("status", None)
-        obj |= {"status": deepcopy(live["status"])} if "status" in live else {}
+        obj |= {"status": copied(live["status"])} if "status" in live else {}
     return obj
 
 
@@ -117,7 +116,7 @@ def check_preconditions(kind: Kind, live: Object, wanted: Mapping[str, str]) -> 
 
 def typed(kind: Kind, body: Object) -> Object:
     """A copy as it is stored: in a built-in kind null is the same as nothing, in a custom one it may mean something."""
-    return deepcopy(body) if kind.custom else dict(without_nulls(body))
+    return copied(body) if kind.custom else dict(without_nulls(body))
 
 
 def without_nulls(config: Any) -> Any:

@@ -7,14 +7,13 @@ proportional scaling: a Deployment that is scaled in the middle of a rollout gro
 import hashlib
 import json
 import math
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fakes.kube_admission import CONTROLLER, timestamp
 from fakes.kube_kinds import DEPLOYMENT, POD, REPLICA_SET, Kind
 from fakes.kube_replicasets import NEVER, owned, owner_of
-from fakes.kube_script import Object
+from fakes.kube_script import Object, copied
 from fakes.kube_writes import Writer
 from harness.clock import now_ns
 from harness.domain.units import SECOND
@@ -82,9 +81,9 @@ class Deployments:
         return new
 
     def _made(self, each: Object, revision: int) -> Object:
-        meta, template, mark = each["metadata"], deepcopy(each["spec"]["template"]), {HASH: _hash(each)}
+        meta, template, mark = each["metadata"], copied(each["spec"]["template"]), {HASH: _hash(each)}
         template["metadata"]["labels"] |= mark
-        selector = deepcopy(each["spec"]["selector"])
+        selector = copied(each["spec"]["selector"])
         selector["matchLabels"] = {**selector.get("matchLabels", {}), **mark}
         body = {
             "metadata": {
@@ -234,7 +233,7 @@ def _share(value: Any, replicas: int, *, up: bool) -> int:
 
 def _template(obj: Object) -> Object:
     """What pods are made from, as it is compared: nothing and what is empty are one (apimachinery's `DeepEqual`)."""
-    template: Object = deepcopy(obj["spec"]["template"])
+    template: Object = copied(obj["spec"]["template"])
     template.get("metadata", {}).get("labels", {}).pop(HASH, None)
     return dict(_filled(template))
 

@@ -9,14 +9,13 @@ somebody else owns it too.
 
 import json
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fakes.kube_errors import Refused
 from fakes.kube_kinds import DEFAULTS, SETS, WHOLE, Kind, keys_of
 from fakes.kube_patch import identity
-from fakes.kube_script import Object
+from fakes.kube_script import Object, copied
 
 Path = tuple[str, ...]
 Fields = frozenset[Path]
@@ -102,7 +101,7 @@ def _is(item: Any, step: str) -> bool:
 
 def without(obj: Object, paths: Iterable[Path]) -> Object:
     """The object without these fields; what is emptied by that goes too."""
-    left = deepcopy(obj)
+    left = copied(obj)
     for path in sorted(paths, key=len, reverse=True):
         _drop(left, path)
     return left
@@ -129,13 +128,13 @@ def merged(live: Any, config: Any, kind: Kind, field: str = "") -> Any:
             return [*live, *(each for each in config if each not in live)]
         if keys := keys_of(field, live[0], kind):
             return _merged_items(live, config, keys, kind)
-    return deepcopy(config)
+    return copied(config)
 
 
 def _merged_items(live: list[Any], config: list[Any], keys: tuple[str, ...], kind: Kind) -> list[Any]:
     new = {identity(each, keys): each for each in config}
     kept = [merged(each, new.pop(identity(each, keys), {}), kind) for each in live]
-    return [*kept, *(deepcopy(each) for each in new.values())]
+    return [*kept, *(copied(each) for each in new.values())]
 
 
 def applied(live: Object, config: Object, kind: Kind, manager: Manager, *, force: bool) -> tuple[Object, Owners]:

@@ -1,10 +1,10 @@
 """The patches of an API server: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch (Kubernetes)."""
 
-from copy import deepcopy
 from typing import Any, Final
 
 from fakes.kube_errors import Refused, bad_request
 from fakes.kube_kinds import DEFAULTS, SETS, Kind, keys_of
+from fakes.kube_script import copied
 
 DIRECTIVE: Final = "$patch"
 
@@ -16,7 +16,7 @@ def merge(live: Any, patch: Any) -> Any:
     {'a': {'c': 2, 'd': 3}}
     """
     if not isinstance(patch, dict):
-        return deepcopy(patch)
+        return copied(patch)
     merged = dict(live) if isinstance(live, dict) else {}
     for field, value in patch.items():
         if value is None:
@@ -103,7 +103,7 @@ def json_patch(live: Any, operations: Any) -> Any:
     """
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    done = deepcopy(live)
+    done = copied(live)
     for operation in operations:
         try:
             done = _operate(done, operation)
@@ -121,7 +121,7 @@ def _operate(done: Any, operation: dict[str, Any]) -> Any:
         return done
     if op in {"move", "copy"}:
         source = _steps(operation["from"])
-        value = deepcopy(_read(done, source))
+        value = copied(_read(done, source))
         return _write(_drop(done, source) if op == "move" else done, path, value, new=True)
     if op == "remove":
         return _drop(done, path)

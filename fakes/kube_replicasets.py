@@ -1,6 +1,5 @@
 """The controller of ReplicaSets: as many pods as each wants, and which of them are available."""
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,7 +7,7 @@ from fakes.kube_admission import CONTROLLER
 from fakes.kube_errors import Refused
 from fakes.kube_kinds import POD, REPLICA_SET, Kind
 from fakes.kube_podstatus import ready
-from fakes.kube_script import Object
+from fakes.kube_script import Object, copied
 from fakes.kube_store import Store
 from fakes.kube_writes import Writer
 from harness.clock import now_ns
@@ -72,11 +71,11 @@ class ReplicaSets:
         template, meta = each["spec"]["template"], each["metadata"]
         pod = {
             "metadata": {
-                **deepcopy(template["metadata"]),
+                **copied(template["metadata"]),
                 "generateName": f"{meta['name']}-",
                 "ownerReferences": [owner_of(REPLICA_SET, each)],
             },
-            "spec": deepcopy(template["spec"]),
+            "spec": copied(template["spec"]),
         }
         try:
             self.writer.create(POD, meta["namespace"], pod, CONTROLLER)

@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 Object = dict[str, Any]
 """An object of Kubernetes, as JSON holds it."""
+
+
+@overload
+def copied(value: Object) -> Object: ...
+@overload
+def copied(value: Any) -> Any: ...
+def copied(value: Any) -> Any:
+    """A copy of JSON, all the way down; `copy.deepcopy` would take three times as long."""
+    if isinstance(value, dict):
+        return {name: copied(each) for name, each in value.items()}
+    return [copied(each) for each in value] if isinstance(value, list) else value
 
 
 class Ill(StrEnum):

@@ -7,13 +7,12 @@ begun can be continued as it was.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fakes.kube_errors import continue_too_old, not_found, too_old
 from fakes.kube_kinds import KINDS, Kind
-from fakes.kube_script import Object
+from fakes.kube_script import Object, copied
 
 Key = tuple[str, str]
 """Namespace (empty: the cluster's own) and name."""
@@ -66,7 +65,7 @@ class Store:
         found = self.find(kind, namespace, name)
         if found is None:
             raise not_found(kind, name)
-        return deepcopy(found)
+        return copied(found)
 
     def all(self, kind: Kind, namespace: str = "") -> list[Object]:
         """The objects of a kind, sorted by namespace and name; of one namespace, or of all."""
@@ -79,7 +78,7 @@ class Store:
         written = self._stamped(obj)
         self.objects[kind][key] = written
         self._tell(MODIFIED if before else ADDED, kind, key, written, before)
-        return deepcopy(written)
+        return copied(written)
 
     def remove(self, kind: Kind, obj: Object) -> Object:
         """Take it away; a copy of what it was last, with the resource version of its deletion."""
@@ -87,7 +86,7 @@ class Store:
         before = self.objects[kind].pop(key)
         last = self._stamped(before)
         self._tell(DELETED, kind, key, last, before)
-        return deepcopy(last)
+        return copied(last)
 
     def since(self, version: int) -> Iterator[Change]:
         """What was written after this resource version.
@@ -132,7 +131,7 @@ class Store:
 
     def _stamped(self, obj: Object) -> Object:
         self.version += 1
-        written = deepcopy(obj)
+        written = copied(obj)
         written["metadata"]["resourceVersion"] = str(self.version)
         return written
 

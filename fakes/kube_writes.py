@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from fakes.kube_defaults import fill
 from fakes.kube_errors import already_exists, bad_request, forbidden, invalid, not_found
 from fakes.kube_fields import Manager, Owners, applied, fields_of, managed, updated
 from fakes.kube_kinds import ACCOUNT, NAMESPACE, POD, Kind
-from fakes.kube_script import Object
+from fakes.kube_script import Object, copied
 from fakes.kube_store import Store
 from harness.seeds import stream
 
@@ -121,9 +120,9 @@ class Writer:
         """Change an object as a controller does, from what it is now; nothing where it is gone."""
         live = self.store.find(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         if live is not None and live["metadata"]["uid"] == obj["metadata"]["uid"]:
-            body = deepcopy(live)
+            body = copied(live)
             change(body)
-            self._write(kind, deepcopy(live), body, CONTROLLER)
+            self._write(kind, copied(live), body, CONTROLLER)
 
     def _create(
         self, kind: Kind, namespace: str, body: Object, how: Write, owners: Callable[[Object], Owners]
@@ -189,10 +188,10 @@ class Writer:
             if how.subresource:
                 raise not_found(kind, name)
             return self._create(kind, namespace, config, how, lambda _: {manager: fields_of(config, kind)}), True
-        done, owners = applied(deepcopy(live), config, kind, manager, force=how.force)
+        done, owners = applied(copied(live), config, kind, manager, force=how.force)
         version = config["metadata"].get("resourceVersion")
         done["metadata"]["resourceVersion"] = version or live["metadata"]["resourceVersion"]
-        return self._write(kind, deepcopy(live), done, how, owners), False
+        return self._write(kind, copied(live), done, how, owners), False
 
     def _write(self, kind: Kind, live: Object, body: Object, how: Write, owners: Owners | None = None) -> Object:
         obj = carried(kind, live, body, how.subresource)
