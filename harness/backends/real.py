@@ -11,7 +11,7 @@ from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE
 from harness.errors import BackendError
 from harness.protocols import MetricSource, Population
-from harness.realtime import Copies, Fleet, Gateway, Leavable, Place, Standing
+from harness.realtime import Behind, Copies, Fleet, Gateway, Leavable, Place, Standing
 from harness.users import Users, Watched
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class RealPlatform:
         fleet: runs the replicas.
         gateway: splits the traffic between them.
         users: ask the gateway, and measure what they meet.
-        prometheus: one that is started beside them, where figures are asked for there; None: none is.
+        prometheus: one that is started beside them, or told whom to scrape, where figures are asked for there.
     """
 
     realtime = True
@@ -42,6 +42,9 @@ class RealPlatform:
         self.scenario = scenario
         self.fleet, self.gateway, self.users, self.prometheus = fleet, gateway, users, prometheus
         self.watched = Watched(gateway, users)
+        self._behind: Behind = {}
+        self._bare: Role | None = None
+        """While all is taken up: an arm that has traffic and is to have no replica; others' answer for it."""
 
     @property
     def serving(self) -> Fleet:
@@ -81,7 +84,7 @@ class RealPlatform:
         """Router, stable's replicas, users: in this order, so that nobody asks before there is an answer."""
         await self.gateway.start()
         await self.gateway.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
-        await self.fleet.start(models, self.scenario.service[Role.STABLE].replicas, self.gateway.point)
+        await self.fleet.start(models, self.scenario.service[Role.STABLE].replicas, self._point)
         if self.prometheus:
             await self.prometheus.start(self.scraped)
         await self.users.start(self.gateway.url, models, population)
@@ -89,11 +92,17 @@ class RealPlatform:
     async def attach(
         self, models: Mapping[Role, TrainedModel], population: Population | None, wanted: Mapping[Role, int]
     ) -> Standing:
-        """Take up what a killed run left."""
+        """Take up what a killed run left.
+
+        Killed while its candidate was adopted, it has left a router whose arms have changed places already, and a log
+        by which they have not: then they change back, and not even in between is a request without a replica.
+        """
         routing = await self.gateway.attach()
         if routing is None:
             await self.gateway.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
-        await self.fleet.attach(models, wanted, self.gateway.point)
+        self._bare = _bare(routing, wanted)
+        await self.fleet.attach(models, wanted, self._point)
+        routing = await self._exchanged(routing)
         if self.prometheus:
             await self.prometheus.attach(self.scraped)
         found = await self.fleet.observe()
@@ -101,6 +110,23 @@ class RealPlatform:
             self.users.routed(routing)
         await self.users.start(self.gateway.url, models, population)
         return Standing({role: state.ready for role, state in found.items()}, routing)
+
+    async def _point(self, behind: Behind) -> None:
+        self._behind = behind
+        bare, there = self._bare, tuple(url for urls in behind.values() for url in urls)
+        await self.gateway.point(behind if bare is None or behind.get(bare) else {**behind, bare: there})
+
+    async def _exchanged(self, routing: Routing | None) -> Routing | None:
+        """All traffic for the arm that has the replicas, where another one has it."""
+        bare, served = self._bare, next((role for role, urls in self._behind.items() if urls), None)
+        if bare is None or served is None or self._behind.get(bare):
+            self._bare = None
+            return routing
+        routing = Routing({Role.STABLE: 0, Role.CANDIDATE: 0} | {served: WHOLE})
+        await self.gateway.apply(routing)
+        self._bare = None
+        await self._point(self._behind)
+        return routing
 
     async def replace(
         self,
@@ -140,6 +166,12 @@ class RealPlatform:
                     await part.leave()
 
 
+def _bare(routing: Routing | None, wanted: Mapping[Role, int]) -> Role | None:
+    """The arm that has all traffic, and is to have no replica."""
+    weights = routing.weights if routing else {}
+    return next((role for role, share in weights.items() if share == WHOLE and not wanted.get(role)), None)
+
+
 # --- what a scenario's words stand for ---
 
 
@@ -175,7 +207,7 @@ def _gateway(scenario: Scenario) -> Gateway:
 
 
 def _prometheus(scenario: Scenario) -> "ManagedPrometheus | None":
-    if scenario.backends.metrics != "prometheus" or scenario.real.prometheus.url is not None:
+    if scenario.backends.metrics != "prometheus":
         return None
     from harness.backends.prometheus_server import ManagedPrometheus
 
