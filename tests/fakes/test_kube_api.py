@@ -12,7 +12,8 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import ConfigMap, Namespace, PersistentVolumeClaim, Pod, Service
 from lightkube.types import CascadeType, PatchType
 
-from fakes.kube_kinds import KINDS
+from fakes.kube_api import PodScript
+from fakes.kube_kinds import DEPLOYMENT, KINDS
 from tests.kube import Route, cluster, code_of, deployment, eventually, route, service, settings, vanished, watched
 
 
@@ -249,16 +250,21 @@ async def test_dependents_go_with_their_owner_before_it_or_stay(cascade: Cascade
         await client.create(deployment("d"))
         await eventually(lambda: len(api.pods("ml")) == 2)
         await client.delete(Deployment, "d", cascade=cascade)
-        if cascade is CascadeType.FOREGROUND:
-            assert (await client.get(Deployment, "d")).metadata.deletionTimestamp
         if cascade is CascadeType.ORPHAN:
             assert [each.metadata.ownerReferences async for each in client.list(ReplicaSet)] == [None]
             assert len(api.pods("ml")) == 2
             return
         await eventually(lambda: not api.pods("ml"))
         assert [each async for each in client.list(ReplicaSet)] == []
+        waited = [each for each in api.store.changes if each.kind is DEPLOYMENT and _waits(each.now)]
+        assert bool(waited) == (cascade is CascadeType.FOREGROUND)
         gone = {change.kind.kind: change.version for change in api.store.changes if change.type == "DELETED"}
         assert (gone["Deployment"] > gone["Pod"]) == (cascade is CascadeType.FOREGROUND)
+
+
+def _waits(obj: Any) -> bool:
+    """Marked as going, and held until its dependents are gone."""
+    return "deletionTimestamp" in obj["metadata"] and obj["metadata"].get("finalizers") == ["foregroundDeletion"]
 
 
 async def test_deletions_may_name_what_they_mean():
@@ -281,6 +287,7 @@ async def test_deletions_may_name_what_they_mean():
 
 async def test_a_pod_goes_gracefully_and_at_once_where_it_must():
     async with cluster() as (api, client):
+        api.scripts.say(PodScript(stops_after_s=30))
         await client.create(deployment("d", replicas=1))
         await watched(client, Deployment, "d", lambda d: d.status and d.status.readyReplicas == 1)
         (name,) = api.pods("ml")

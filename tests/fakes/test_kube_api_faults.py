@@ -86,17 +86,17 @@ async def test_a_server_that_is_down_resets_everybody_and_cuts_open_watches():
         told = aiter(client.watch(ConfigMap, server_timeout=60))
         watching = asyncio.create_task(anext(told))
         await eventually(lambda: api.audit.count("watch") == 1)
-        api.faults.down(0.3)
+        api.faults.down(600)
         with pytest.raises(httpx2.TransportError):
             await watching
         with pytest.raises(httpx2.TransportError):
             await client.get(ConfigMap, "one")
         with pytest.raises(httpx2.TransportError):
             await client._client._client.get("version")
-        await eventually(lambda: not api.faults.is_down)
-        await client.create(settings("one"))
-        api.faults.down(60)
         api.faults.clear()
+        await client.create(settings("one"))
+        api.faults.down(0.05)
+        await eventually(lambda: not api.faults.is_down)
         assert (await client.get(ConfigMap, "one")).metadata.name == "one"
 
 
