@@ -9,17 +9,20 @@ follows); NaN is such an answer, and no zero.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from harness.backends.prometheus_api import Api
 from harness.backends.prometheus_look import Look, Window
-from harness.backends.prometheus_queries import check_rules, filled, queries_of
+from harness.backends.prometheus_queries import counted_by_servers, filled, queries_of
 from harness.clock import epoch_ns, now_ns, sleep_until
 from harness.domain.event import ArmTotals, InputColumn
 from harness.domain.model import Role
+from harness.domain.real import PrometheusPlan
 from harness.domain.scenario import Scenario
 from harness.domain.units import MILLISECOND
 from harness.errors import BackendError, InputError
@@ -29,8 +32,13 @@ if TYPE_CHECKING:
     from harness.backends.prometheus_server import ManagedPrometheus
 
 PROGRAM: Final = "prometheus"
+MISSING: Final = (
+    f"there is no program `{PROGRAM}` on the path to be started; install it (apt install prometheus), or give the "
+    "address of one that runs: real.prometheus.url"
+)
 REMEMBERED: Final = 4096
 """Boundaries of windows whose time of day is kept."""
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def of(platform: Any) -> "PrometheusMetrics":
@@ -50,10 +58,7 @@ def of(platform: Any) -> "PrometheusMetrics":
     if plan.url is None and server is None:
         raise BackendError("no Prometheus is started beside this platform; give real.prometheus.url")
     if plan.url is None and shutil.which(PROGRAM) is None:
-        raise BackendError(
-            f"there is no program `{PROGRAM}` on the path to be started; install it (apt install prometheus), or give "
-            "the address of one that runs: real.prometheus.url"
-        )
+        raise BackendError(MISSING)
     return PrometheusMetrics(scenario, platform.users, server)
 
 
@@ -66,7 +71,7 @@ class PrometheusMetrics:
         server: one that is started beside the platform; None: ``real.prometheus.url`` is asked.
 
     Raises:
-        InputError: a query is for no metric, a rule is about no query, or the token's variable is not set.
+        InputError: a query is wrong, a rule is about no query, or the token's variable holds none.
     """
 
     realtime = True
@@ -74,9 +79,9 @@ class PrometheusMetrics:
     def __init__(self, scenario: Scenario, clients: MetricSource, server: "ManagedPrometheus | None" = None) -> None:
         self._plan = scenario.real.prometheus
         self._queries = queries_of(scenario)
-        check_rules(scenario, self._queries)
+        self._by_servers = counted_by_servers(scenario)
         self._clients, self._server = clients, server
-        self._token = _token(self._plan.token_env)
+        self._token = token_of(self._plan)
         self._epochs: dict[int, int] = {}
 
     # --- MetricSource ---
@@ -98,7 +103,10 @@ class PrometheusMetrics:
             answers = await Look(partial(api.ask, session), window, self._ours).arms(
                 {arm: self._filled(arm, window) for arm in arms}
             )
-        return {role: arm if role not in answers else answers[role].over(arm) for role, arm in seen.items()}
+        return {
+            role: answers[role].over(arm, by_servers=self._by_servers) if role in answers else arm
+            for role, arm in seen.items()
+        }
 
     async def totals(self) -> Mapping[Role, ArmTotals]:
         """What the clients met since they began."""
@@ -137,13 +145,32 @@ class PrometheusMetrics:
         return self._epochs[at_ns]
 
     def _filled(self, arm: Role, window: Window) -> dict[str, str]:
-        labels = self._plan.labels.get(arm) or {"arm": arm.value}
-        return {name: filled(query, arm, labels, window.span_ns) for name, query in self._queries.items()}
+        return filled_all(self._queries, self._plan, arm, window.span_ns)
 
 
-def _token(variable: str | None) -> str | None:
-    if variable is None:
+def filled_all(queries: Mapping[str, str], plan: PrometheusPlan, arm: Role, span_ns: int) -> dict[str, str]:
+    """The queries of one arm and window."""
+    labels = plan.labels.get(arm) or {"arm": arm.value}
+    return {name: filled(query, arm, labels, span_ns) for name, query in queries.items()}
+
+
+def token_of(plan: PrometheusPlan) -> str | None:
+    """The bearer token that is to be sent; None: none is.
+
+    Raises:
+        InputError: its variable is not set, or holds what is no token, or the URL has a password already.
+    """
+    name = plan.token_env
+    if name is None:
         return None
-    if token := os.environ.get(variable, "").strip():
-        return token
-    raise InputError(f"real.prometheus.token_env is {variable}, and no variable of that name is set")
+    token = os.environ.get(name, "").strip()
+    if not token:
+        raise InputError(f"real.prometheus.token_env is {name}, and no variable of that name is set: export {name}=…")
+    if not _TOKEN.fullmatch(token):
+        raise InputError(
+            f"the variable {name} (real.prometheus.token_env) holds no token: that is one line of visible ASCII "
+            "characters, without spaces and without `Bearer` (it is not shown here)"
+        )
+    if plan.url and urlsplit(plan.url).username is not None:
+        raise InputError("real.prometheus.url has a user, and token_env is given too; one of them opens the door")
+    return token

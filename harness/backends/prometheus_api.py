@@ -2,7 +2,8 @@
 
 What gives no answer (time-out, refused, cut off, 5xx, 429) is asked again; what answers wrongly (a query that is none,
 no JSON, a redirect) is not, for it would again. An answer with warnings is not whole (a remote store did not answer, a
-shard was missing), and is refused: what is judged by half of the figures is judged wrongly.
+shard was missing; VictoriaMetrics says ``isPartial``), and is refused: what is judged by half of the figures is judged
+wrongly. Remarks on the style of a query ("PromQL info: …", or ``infos``) are no warnings.
 """
 
 import json
@@ -28,6 +29,8 @@ LARGEST: Final = 64 * 1024 * 1024
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 2.0
 TOO_MANY: Final = 429
+REMARK: Final = "PromQL info"
+"""How Prometheus 2.48 to 2.53 begins what it says of a query among its warnings; later ones have ``infos`` for it."""
 
 Points = tuple[tuple[int, float], ...]
 
@@ -42,8 +45,20 @@ class Series:
     """(milliseconds since 1970, value), rising; one of an instant vector. Values may be NaN or infinite."""
 
 
+class NoAnswer(BackendError):
+    """Prometheus did not answer, however often it was asked; it may later."""
+
+
+class QueryError(BackendError):
+    """Prometheus refused a query: it is wrong, and would be refused again."""
+
+
 class _Unanswered(Exception):
     """It may be answered if it is asked again."""
+
+
+class _Partial(Exception):
+    """An answer with some of the figures only."""
 
 
 class Api:
@@ -78,7 +93,9 @@ class Api:
         """The answer to an instant query, evaluated at a time (milliseconds since 1970).
 
         Raises:
-            BackendError: there was no answer in any attempt, or one that is an error or none of Prometheus'.
+            NoAnswer: there was no answer in any attempt.
+            QueryError: the query is wrong.
+            BackendError: the answer is another error, or none of Prometheus'.
         """
         form = {"query": query, "time": f"{at_ms / 1000:.3f}", "timeout": f"{max(round(self._timeout_s * 1000), 1)}ms"}
         for attempt in range(self._retries + 1):
@@ -89,7 +106,7 @@ class Api:
             except _Unanswered as error:
                 said = str(error)
         times = f" in {self._retries + 1} attempts" if self._retries else ""
-        raise BackendError(f"Prometheus at {self._place} gave no answer{times}: {said} (query: {_short(query)})")
+        raise NoAnswer(f"Prometheus at {self._place} gave no answer{times}: {said} (query: {_short(query)})")
 
     async def _once(self, session: "aiohttp.ClientSession", form: Mapping[str, str]) -> tuple[Series, ...]:
         import aiohttp
@@ -114,7 +131,7 @@ class Api:
         if status >= 500 or status == TOO_MANY:
             raise _Unanswered(f"HTTP {status}, {said}")
         if 300 <= status < 400:
-            place = mask(location)
+            place = self._masked(location)
             raise BackendError(
                 f"Prometheus at {self._place} redirects to {place}; no redirect is followed: give the URL it leads to"
             )
@@ -124,12 +141,17 @@ class Api:
                 "holds a token"
             )
         if status >= 400:
-            raise BackendError(f"Prometheus refused the query {_short(query)} (HTTP {status}): {said}")
+            kind = QueryError if status in (400, 422) else BackendError
+            raise kind(f"Prometheus at {self._place} refused the query {_short(query)} (HTTP {status}): {said}")
         try:
             return parsed(body)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _Partial as error:
+            told = self._masked(str(error))[:SHOWN]
+            raise BackendError(f"the answer of Prometheus to {_short(query)} is not whole: {told}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            what = self._masked(f"{type(error).__name__}: {error}")[:SHOWN]
             raise BackendError(
-                f"{self._place} did not answer as Prometheus does to {_short(query)} ({error}): {said}"
+                f"{self._place} did not answer as Prometheus does to {_short(query)} ({what}): {said}"
             ) from None
 
     def _masked(self, text: str) -> str:
@@ -140,8 +162,8 @@ def parsed(body: bytes) -> tuple[Series, ...]:
     """The series of an answer of ``/api/v1/query``.
 
     Raises:
-        BackendError: the answer is not whole.
-        ValueError, KeyError, TypeError, AttributeError: it is none.
+        _Partial: the answer is not whole.
+        ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError: it is none.
 
     >>> parsed(b'{"status": "success", "data": {"resultType": "scalar", "result": [1.5, "7"]}}')
     (Series(labels={}, points=((1500, 7.0),)),)
@@ -149,8 +171,10 @@ def parsed(body: bytes) -> tuple[Series, ...]:
     answer = json.loads(body)
     if answer["status"] != "success":
         raise ValueError(f"status {answer['status']}")
-    if warnings := answer.get("warnings"):
-        raise BackendError(f"the answer of Prometheus is not whole: {mask('; '.join(map(str, warnings)))[:SHOWN]}")
+    if warnings := [str(said) for said in answer.get("warnings") or () if not str(said).startswith(REMARK)]:
+        raise _Partial("; ".join(warnings))
+    if answer.get("isPartial"):
+        raise _Partial("isPartial")
     kind, result = answer["data"]["resultType"], answer["data"]["result"]
     if kind == "scalar":
         return (Series({}, (_point(result),)),)
@@ -176,7 +200,7 @@ def _words(body: bytes) -> str:
     """What an answer says, for a message: its own error where it has one."""
     try:
         said = str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         said = body[: 4 * SHOWN].decode("utf-8", "replace")
     return " ".join(said.split())[:SHOWN] or "with no words"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from harness.backends.prometheus_series import Counted
+from harness.domain.lost import LOST, PRESUMED
 from harness.errors import BackendError
 from harness.protocols import ArmSample
 from harness.stats.cumulative import from_cumulative
@@ -39,11 +40,13 @@ class Answers:
     figures: Mapping[str, float | None] = field(default_factory=dict)
     """Of metrics that have a query of their own; None: Prometheus knows none."""
 
-    def over(self, seen: ArmSample) -> ArmSample:
+    def over(self, seen: ArmSample, *, by_servers: bool = False) -> ArmSample:
         """The arm as Prometheus counted it.
 
         Args:
             seen: what the clients met: arrivals, labels and quality stay theirs.
+            by_servers: requests are counted by those who answer them. What no server can count (nobody listened, the
+                answer broke off, none came in time) the clients add, else an arm that hangs would look healthy.
         """
         open_figures = {name for name, figure in self.figures.items() if figure is None}
         requests, failed = self.counts.get("requests", _NOTHING), self.counts.get("failed", _NOTHING)
@@ -52,10 +55,12 @@ class Answers:
             open_figures.add("requests")  # there were some, or nobody can tell
         errors = _errors(failed) if known else {}
         total = requests.total if known else 0
+        unseen = {kind: count for kind, count in seen.errors.items() if by_servers and known and _unseen(kind)}
+        more = sum(unseen.values())
         return OpenSample(
-            requests=total,
-            failed=min(failed.total, total) if known else 0,
-            errors=errors,
+            requests=total + more,
+            failed=min(failed.total, total) + more if known else 0,
+            errors={**errors, **unseen},
             latency=self._latency() if known else Histogram(),
             arrivals=seen.arrivals,
             labelled=seen.labelled,
@@ -79,6 +84,12 @@ class Answers:
 
 
 _NOTHING: Final = Counted((), seen=False, spoilt=False)
+
+
+def _unseen(kind: str) -> bool:
+    """Whether no server can count a failure of that kind."""
+    bare = kind.removeprefix(PRESUMED)
+    return bare in LOST or bare == "timeout"
 
 
 def _errors(failed: Counted) -> dict[str, int]:

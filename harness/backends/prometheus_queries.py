@@ -5,17 +5,18 @@ A query that is a bare selector (``http_requests_total{arm="$arm"}``) names coun
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from harness.analysis.conditions import metrics_of
-from harness.analysis.vocabulary import METRICS, Kind
+from harness.analysis.vocabulary import METRICS, Kind, nearest
 from harness.domain.model import Role
 from harness.domain.scenario import Scenario
 from harness.domain.units import MILLISECOND
 from harness.errors import InputError
 from harness.exporters.promql import DURATION, REQUESTS, duration, quoted
 
+PLACE: Final = "real.prometheus.queries"
 COUNTS: Final = ("requests", "failed", "latency_buckets", "latency_buckets_ms", "latency_sum")
 """What an arm's figures are made of; ``_ms``: with bounds in milliseconds, as Istio has them."""
 DEFAULT: Final[Mapping[str, str]] = {
@@ -34,14 +35,15 @@ ROUTER: Final[Mapping[str, str]] = {
 """Of the built-in router: it sees what no server can count (one that is dead, one that was given up), and tells copies
 of requests from requests."""
 
-_SELECTOR: Final = re.compile(r"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{[^}]*\})?\s*|\s*\{[^}]*\}\s*")
+_TEXT: Final = r"""\{(?:[^}"'`]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)*\}"""
+_SELECTOR: Final = re.compile(rf"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:{_TEXT})?\s*|\s*{_TEXT}\s*")
 _NAMED: Final = re.compile(r"\$(?:\{(window|arm|labels)\}|(window|arm|labels)\b)")
 
 
 def bare(query: str) -> bool:
     """Whether a query is a selector and no more.
 
-    >>> bare('x_total{arm="$arm"}'), bare('sum(increase(x_total[$window]))'), bare("x_total offset 5m")
+    >>> bare('x_total{arm="$arm", path="/{id}"}'), bare('sum(increase(x_total[$window]))'), bare("x_total offset 5m")
     (True, False, False)
     """
     return _SELECTOR.fullmatch(query) is not None
@@ -62,42 +64,76 @@ def queries_of(scenario: Scenario) -> dict[str, str]:
     """The queries of a scenario, by what they answer.
 
     Raises:
-        InputError: one answers what there is no word for, or requests are counted without the failed ones.
+        InputError: one of them is wrong, or a rule is about what none answers.
     """
-    plan = scenario.real.prometheus
-    own = dict(plan.queries)
-    for name in own:
-        if name not in COUNTS and (name not in METRICS or METRICS[name].kind in {Kind.RUN, Kind.LOAD, Kind.STREAM}):
-            raise InputError(
-                f"real.prometheus.queries.{name}: a query answers one of {', '.join(COUNTS)}, or a metric that a rule "
-                "of an analysis may name"
+    for _, wrong in wrong_queries(scenario):
+        raise InputError(wrong)
+    return _queries(scenario)
+
+
+def wrong_queries(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with the queries of a scenario: the key below ``real.prometheus``, and what to change.
+
+    Only what can be seen without asking Prometheus.
+    """
+    own = scenario.real.prometheus.queries
+    for name, query in own.items():
+        if told := _wrong(name, query):
+            yield ("queries", name), f"{PLACE}.{name} {told}"
+    counting = [name for name in own if name in COUNTS]
+    for name in ("requests", "failed"):
+        if counting and name not in own:
+            yield (
+                ("queries",),
+                f"{PLACE} lacks {name}: whoever counts by queries of their own ({counting[0]}) says both how many "
+                "requests there were and how many failed",
             )
-    if not any(name in COUNTS for name in own):
-        ours = ROUTER if scenario.backends.router == "builtin" and not plan.labels else DEFAULT
-        return {**ours, **own}
-    if absent := [name for name in ("requests", "failed") if name not in own]:
-        raise InputError(
-            f"real.prometheus.queries.{absent[0]} is missing: whoever counts by queries of their own says both how "
-            "many requests there were and how many failed"
-        )
     if "latency_buckets" in own and "latency_buckets_ms" in own:
-        raise InputError("real.prometheus.queries: latency_buckets and latency_buckets_ms are the same in two units")
-    return own
+        told = "is latency_buckets in another unit; leave one of them out"
+        yield ("queries", "latency_buckets_ms"), f"{PLACE}.latency_buckets_ms {told}"
+    for metric in _unanswered(scenario):
+        yield (
+            ("queries",),
+            f"{PLACE} has no latency_buckets, nor {metric}, and a rule speaks of {metric}; it would never be judged",
+        )
 
 
-def check_rules(scenario: Scenario, queries: Mapping[str, str]) -> None:
-    """Refuse rules about latencies that no query answers: they would never be judged.
+def counted_by_servers(scenario: Scenario) -> bool:
+    """Whether requests are counted by the servers that answer them: what never reached one is not among them."""
+    return _queries(scenario).get("requests") == DEFAULT["requests"]
 
-    Raises:
-        InputError: there is one.
-    """
+
+def _queries(scenario: Scenario) -> dict[str, str]:
+    own = dict(scenario.real.prometheus.queries)
+    if any(name in COUNTS for name in own):
+        return own
+    ours = ROUTER if scenario.backends.router == "builtin" and not scenario.real.prometheus.labels else DEFAULT
+    return {**ours, **own}
+
+
+def _wrong(name: str, query: str) -> str | None:
+    if name not in COUNTS:
+        if name in METRICS and METRICS[name].kind not in {Kind.RUN, Kind.LOAD, Kind.STREAM}:
+            return None
+        told = nearest(name, (*COUNTS, *METRICS))
+        meant = f"; did you mean {told}?" if told else ""
+        return f"answers nothing: a query is for one of {', '.join(COUNTS)}, or a metric that a rule may name{meant}"
+    if bare(query) or "$window" in query or "${window}" in query:
+        return None
+    return (
+        f"is {query!r}, which counts since ever: give the counter alone ({name}_total{{…}}), or its rise over the "
+        "window, as in sum(increase(…[$window]))"
+    )
+
+
+def _unanswered(scenario: Scenario) -> Iterator[str]:
+    """Latencies that rules speak of, and no query answers."""
+    queries = _queries(scenario)
     if any(name.startswith("latency_buckets") for name in queries):
         return
-    for metric in _judged(scenario):
+    for metric in dict.fromkeys(_judged(scenario)):
         if METRICS[metric].kind is Kind.LATENCY and metric not in queries:
-            raise InputError(
-                f"a rule speaks of {metric}, and real.prometheus.queries has no latency_buckets, nor {metric} itself"
-            )
+            yield metric
 
 
 def _judged(scenario: Scenario) -> Iterable[str]:

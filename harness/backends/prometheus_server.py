@@ -4,18 +4,19 @@
     Place.folder/processes/prometheus.log                            what it says
 
 Where the user has a Prometheus (``real.prometheus.url``), nothing is started; ``Place.folder/targets.json`` says whom
-it should scrape, in the form of ``file_sd_configs``, and follows the replicas as they come and go.
+it should scrape, in the form of ``file_sd_configs``, follows the replicas as they come and go, and ends empty.
 
 It is not started again when it ends in the middle of a run: what was not scraped then nobody knows, and each look says
-that it could not be answered.
+that it could not be answered. Prometheus takes up a change of its targets once in five seconds: a new replica is seen
+by then, and what it answered until then is counted at its first scrape.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import anyio
@@ -33,9 +34,15 @@ Scraped = Callable[[], Mapping[str, Mapping[str, str]]]
 NAME: Final = "prometheus"
 HOST: Final = "127.0.0.1"
 READY_S: Final = 60.0
+TAKE_UP_S: Final = 15.0
+"""How long one that was found may take to answer."""
 LOOK_S: Final = 0.05
 ANSWER_S: Final = 5.0
 GRACE_S: Final = 10.0
+FIRST_S: Final = 30.0
+"""How long the first scrape may take, beside two intervals between scrapes; Prometheus itself waits 5 s before it."""
+RETENTION: Final = ("--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=1GB")
+"""What it keeps at most; two replicas and a router are some 10 MB a day at a scrape a second."""
 ATTEMPTS: Final = 3
 """Starts, each on another port: one that was free may be taken by the time that Prometheus listens."""
 
@@ -56,7 +63,7 @@ class ManagedPrometheus:
         self._follower: asyncio.Task[None] | None = None
 
     def place(self, where: Place) -> None:
-        """Where its files go ; called before `start` or `attach`."""
+        """Where its files go; called before `start` or `attach`."""
         self._where = where
 
     @property
@@ -88,30 +95,36 @@ class ManagedPrometheus:
         return self._where
 
     def check(self) -> None:
-        """Raise BackendError where its targets are not those that they should be: figures would be missing."""
+        """Raise BackendError where figures would be missing: it has ended, or its targets could not be written."""
+        if self._plan.url is not None:
+            return  # whom that one scrapes is its owner's affair
+        if self._note is not None and not processes.alive(self._note):
+            raise BackendError(
+                f"the Prometheus of this run (pid {self._note.pid}) has ended, and with it what it would have counted; "
+                f"{processes.told(self._note)}"
+            )
         if self._failed:
             raise BackendError(f"whom Prometheus scrapes could not be written: {self._failed}")
 
     # --- its life ---
 
     async def start(self, scraped: Scraped) -> None:
-        """Start it, and follow whom it should scrape; returns when it answers.
+        """Start it, and follow whom it should scrape; returns when it has scraped for the first time.
 
         Raises:
-            BackendError: it cannot be started, or does not answer in time.
+            BackendError: it cannot be started, does not answer in time, or can scrape nobody.
         """
         self._write(scraped)
         self.check()
         if self._plan.url is None:
             await self._launch()
+            await self._first_scrape(scraped)
         self._follower = asyncio.get_running_loop().create_task(self._follow(scraped), name="targets of Prometheus")
 
     async def attach(self, scraped: Scraped) -> None:
         """As `start`, but taking up the one that a killed run of the same place left, with what it has scraped."""
         if self._plan.url is None:
-            for note in processes.notes(self._place.state, run=self._place.run):
-                if note.kind == NAME and processes.alive(note) and note.url and await _is_ours(note.url, self._data):
-                    self._note = processes.take_over(note)
+            self._note = await self._found()
         if self._note is None:
             await self.start(scraped)
             return
@@ -120,10 +133,12 @@ class ManagedPrometheus:
 
     async def stop(self) -> None:
         """End it; stopping again changes nothing. What it has scraped stays on disk."""
-        note = self._note
+        note, began = self._note, self._follower is not None
         await self.leave()
         if note is not None:
             await processes.stop(note, GRACE_S)
+        if began and self._plan.url is not None:
+            self._write(dict)  # the addresses may be another's soon
 
     async def leave(self) -> None:
         """Tell it of replicas no more; it scrapes on."""
@@ -150,6 +165,7 @@ class ManagedPrometheus:
                 f"--config.file={config}",
                 f"--storage.tsdb.path={self._data}",
                 f"--web.listen-address={HOST}:{port}",
+                *RETENTION,
                 "--log.level=warn",
             )
             self._note = processes.start(self._place, NAME, kind=NAME, command=command, url=f"http://{HOST}:{port}")
@@ -163,14 +179,42 @@ class ManagedPrometheus:
                 if attempt == ATTEMPTS or "address already in use" not in said:
                     raise
 
-    async def _ready(self, note: processes.Note) -> None:
-        with anyio.move_on_after(READY_S):
+    async def _found(self) -> processes.Note | None:
+        """The one that a killed run of the same place left; one that does not answer is ended: its data are ours."""
+        for note in processes.notes(self._place.state, run=self._place.run):
+            if note.kind != NAME or not processes.alive(note):
+                continue
+            taken = processes.take_over(note)
+            try:
+                await self._ready(taken, TAKE_UP_S)
+                return taken
+            except BackendError:
+                await processes.stop(taken, GRACE_S)
+        return None
+
+    async def _first_scrape(self, scraped: Scraped) -> None:
+        """Return once each target has been tried, and one at least has answered."""
+        seen: Sequence[Mapping[str, Any]] = ()
+        with anyio.move_on_after(FIRST_S + 2 * self._plan.scrape_ns / SECOND):
+            while scraped():
+                self.check()
+                self._write(scraped)
+                seen = await _targets(self.url)
+                if len(seen) >= len(scraped()) and all(each["health"] != "unknown" for each in seen):
+                    break
+                await anyio.sleep(LOOK_S)
+        if scraped() and not any(each["health"] == "up" for each in seen):
+            said = "; ".join(f"{each['scrapeUrl']}: {each['lastError'] or each['health']}" for each in seen)
+            raise BackendError(f"Prometheus can scrape nobody: {mask(said) or 'it has taken up no target'}")
+
+    async def _ready(self, note: processes.Note, within_s: float = READY_S) -> None:
+        with anyio.move_on_after(within_s):
             while processes.alive(note):
                 if await _is_ours(note.url or "", self._data):
                     return
                 await anyio.sleep(LOOK_S)
             raise BackendError(f"Prometheus ended before it was ready; {processes.told(note)}")
-        raise BackendError(f"Prometheus was not ready within {READY_S:g} s; {processes.told(note)}")
+        raise BackendError(f"Prometheus was not ready within {within_s:g} s; {processes.told(note)}")
 
     # --- whom it scrapes ---
 
@@ -258,6 +302,20 @@ def _free_port() -> int:
         return port
     finally:
         listening.close()
+
+
+async def _targets(url: str) -> Sequence[Mapping[str, Any]]:
+    """What a Prometheus says of whom it scrapes; empty where it does not answer."""
+    import aiohttp
+
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session,
+            session.get(f"{url}/api/v1/targets?state=active", allow_redirects=False) as response,
+        ):
+            return tuple((await response.json())["data"]["activeTargets"])
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 async def _is_ours(url: str, data: Path) -> bool:
