@@ -188,7 +188,7 @@ async def test_some_fields_never_change(res: Any, obj: Any, patch: Any, said: st
 
 
 async def test_scale_is_a_door_of_its_own():
-    async with cluster() as (_, client):
+    async with cluster(lag_s=600) as (_, client):  # no controller writes between reading and writing
         await client.create(deployment("d", replicas=1))
         scale = await client.get(Deployment.Scale, "d")
         assert (scale.spec.replicas, scale.status.selector) == (1, "app=d")

@@ -119,7 +119,7 @@ async def test_lists_without_identities_are_one_field():
 
 
 async def test_applying_the_same_again_writes_nothing():
-    async with cluster() as (api, client):
+    async with cluster(lag_s=600) as (api, client):  # no controller writes a status between
         for obj in (deployment("d"), service("d"), route({"d": 1})):
             first = await client.apply(obj)
             version = first.metadata.resourceVersion
