@@ -71,7 +71,7 @@ KINDS: Final = (
     )),
     CANARY,
     Kind("rolling", "local_rolling", (
-        *SHORT, "service.replicas=3", "rollout.min_ready=500ms", "rollout.batch_pause=1s", "rollout.analysis.every=1s",
+        *SHORT, "service.replicas=2", "rollout.min_ready=500ms", "rollout.batch_pause=1s", "rollout.analysis.every=1s",
         "rollout.analysis.min_requests=5",
     )),
 )  # fmt: skip
