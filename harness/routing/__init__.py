@@ -2,6 +2,7 @@
 
 table.py       pure: which arm a request goes to; words.py: a routing as JSON holds it, and what is wrong with one
 replicas.py    which replica of the arm: the least busy, in turn; when one that was left out is idle
+refusing.py    what is not passed on
 headers.py     what is passed on, and what is between two neighbours only
 asking.py      one request to one replica after another, until one has begun to answer
 proxy.py       from a user's request to the answer; copying.py: copies, their answers held against the originals'

@@ -1,6 +1,7 @@
 """Copies of stable's requests for the candidate: nobody gets their answers, and nobody waits for them.
 
-A copy is sent once its original was answered. What it is answered is held against the original's answer: labels are
+A copy is sent once its original was answered, or has begun to be where the answer is a long one (then its text is
+compared with nothing). What it is answered is held against the original's answer: labels are
 alike where they are equal; values, where they are no farther apart than a tenth of the standard deviation of what
 stable has answered so far (in a rehearsal: of the true values, which a router does not know).
 """
@@ -165,6 +166,7 @@ class Copies:
         agreed = UNKNOWN
         try:
             answer = await self._asker.ask(_candidate, method, path, marked, body)
+            self._asker.end(answer)  # of a long one the beginning is enough
             what = _fault(answer.status, original.status)
             if what == ANSWERED and original.status == answer.status:
                 agreed = self._compare(original.body, answer.body)

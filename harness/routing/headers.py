@@ -17,21 +17,27 @@ NOT_ASKED: Final = HOP_BY_HOP | {"content-length", "expect", COPY_HEADER}
 """Of a request. The length is told anew; `Expect` is ours to answer; only a copy says that it is one."""
 NOT_ANSWERED: Final = HOP_BY_HOP | {"content-length", ARM_HEADER, REPLICA_HEADER}
 """Of an answer: which arm gave it is the router's to say."""
-FORWARDED: Final = "X-Forwarded-For"
+FORWARDED, SCHEME, NAMED = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"
 
 Pairs = Iterable[tuple[str, str]]
 
 
-def request_head(pairs: Pairs, remote: str | None) -> CIMultiDict[str]:
+def request_head(pairs: Pairs, remote: str | None, scheme: str = "http") -> CIMultiDict[str]:
     """The headers of a request as a replica gets them.
 
-    >>> sorted(request_head([("Connection", "x-own"), ("X-Own", "1"), ("Host", "us")], "10.0.0.9").items())
-    [('Host', 'us'), ('X-Forwarded-For', '10.0.0.9')]
+    `Host` is passed on as it came. Who asks is added to `X-Forwarded-For`; how, and at which host, is told where nobody
+    before us has told it. All three are only as true as whoever may ask us: a replica takes its decisions without them.
+
+    >>> sorted(request_head([("Connection", "x-own"), ("X-Own", "1"), ("Host", "us")], "10.0.0.9").values())
+    ['10.0.0.9', 'http', 'us', 'us']
     """
     head = _without(pairs, NOT_ASKED)
     if remote:
         before = head.popall(FORWARDED, [])
         head[FORWARDED] = ", ".join((*before, remote))
+        head.setdefault(SCHEME, scheme)
+        if "Host" in head:
+            head.setdefault(NAMED, head["Host"])
     return head
 
 

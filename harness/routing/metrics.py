@@ -57,6 +57,8 @@ class Metrics:
     def __init__(self, control: Control) -> None:
         self._control = control
         self.in_flight = 0
+        self.gone = 0
+        """Requests whose users went away before they were answered."""
         self.requests: dict[tuple[Role, int], int] = {}
         """By arm and status; what the router answered itself is counted for the arm it had chosen."""
         self.latency = {role: Latency() for role in SERVING}
@@ -100,6 +102,7 @@ class Metrics:
         yield self._requests()
         yield self._latencies()
         yield _counter("own_answers", "Answers of the router itself.", ["arm", "reason"], self.own.items())
+        yield _counter("users_gone", "Requests whose user went away before the answer.", [], [((), self.gone)])
         retries = (((role.value,), count) for role, count in self.retries.items())
         yield _counter("retries", "Requests that were asked again, at another replica.", ["arm"], retries)
         yield from self._copies()

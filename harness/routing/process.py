@@ -35,6 +35,8 @@ from harness.serving.process import BACKLOG, KEEP_ALIVE_S, REFUSED_S, Place, bou
 SOCKET: Final = "router.sock"
 LONGEST: Final = 100
 """Bytes of a socket's path; the kernel takes 108."""
+NO_METHOD: Final = "UNKNOWN"
+"""What aiohttp says of a request that it could not read, and has answered with 400 already."""
 LOOK_S: Final = 0.02
 WRITE_S: Final = 1.0
 """For answers that are being written when the router ends."""
@@ -130,7 +132,9 @@ class Router:
         private = private_socket(folder / SOCKET)
         self._listening.append(private)
         about |= {"url": url_of(users), "metrics": url_of(figures)}
-        await self._serve(web.ServerRunner(_server(proxy, plan.max_body), shutdown_timeout=WRITE_S), users)
+        await self._serve(
+            web.ServerRunner(_server(proxy, plan.max_body, self.metrics), shutdown_timeout=WRITE_S), users
+        )
         for app, listening in ((admin.figures(), figures), (admin.application(), private)):
             await self._serve(web.AppRunner(app, access_log=None, shutdown_timeout=WRITE_S), listening)
 
@@ -163,11 +167,13 @@ class Router:
         (Path(self.settings.folder) / SOCKET).unlink(missing_ok=True)
 
 
-def _server(proxy: Proxy, max_body: int) -> web.Server:
+def _server(proxy: Proxy, max_body: int, metrics: Metrics) -> web.Server:
     """The server of users: without routes, middlewares and an access log, which cost more than all that we do."""
     loop = asyncio.get_running_loop()
 
     def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        if message.method == NO_METHOD:
+            metrics.refused(None, "bad_request")
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=max_body)
 
     return web.Server(
@@ -175,6 +181,7 @@ def _server(proxy: Proxy, max_body: int) -> web.Server:
         request_factory=request,
         access_log=None,
         auto_decompress=False,
+        handler_cancellation=True,  # a user who has gone keeps no replica busy
         keepalive_timeout=KEEP_ALIVE_S,
         lingering_time=REFUSED_S,
     )

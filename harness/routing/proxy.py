@@ -1,22 +1,33 @@
-"""From a user's request to the answer: over a replica of the arm that the table says."""
+"""From a user's request to the answer: over a replica of the arm that the table says.
 
+A request's body is gathered whole (up to ``max_body``), for it may be asked again and copied; an answer is passed on as
+`asking` has it. A user who goes away takes the request along: the replica's connection is closed.
+"""
+
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from harness.domain.model import Role
 from harness.domain.real import RouterPlan
 from harness.domain.units import WHOLE
-from harness.routing.asking import Answer, Asker, Unanswered
+from harness.routing.asking import BAD_GATEWAY, BROKEN, Answer, Asker, Unanswered
 from harness.routing.changes import Control
 from harness.routing.copying import Copies
 from harness.routing.headers import answer_head, request_head
 from harness.routing.metrics import Metrics
+from harness.routing.refusing import BAD_REQUEST, refuse_unfit
 from harness.routing.table import Spread, point_of
 
-TOO_LARGE: Final = 413
+TOO_SLOW, TOO_LARGE = 408, 413
+GATHER_S: Final = 60.0
+"""How long a request's body may take to arrive."""
+LEFT_OVER: Final = frozenset({"bad_request", "method", "too_large", "too_slow", "upgrade"})
+"""Reasons to refuse a request after which its connection ends: more of it may be on its way."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -52,24 +63,28 @@ class Proxy:
         began_ns, role = self._now(), None
         self._metrics.in_flight += 1
         try:
+            refuse_unfit(request)
             body = await self._body(request)
             role = self._arm(request)
             answer = await self._asked(request, role, body)
-            response = _passed_on(answer, head_only=request.method == "HEAD")
             role = answer.arm
+            response, status = await self._passed_on(request, answer)
         except Unanswered as error:
             self._metrics.refused(role, error.reason)
-            response = _own(error)
+            response, status = _own(error), error.status
+        except asyncio.CancelledError:
+            self._metrics.gone += 1
+            raise
         finally:
             self._metrics.in_flight -= 1
         if role is not None:
-            self._metrics.answered(role, response.status, self._now() - began_ns)
+            self._metrics.answered(role, status, self._now() - began_ns)
         if self.draining:
             response.force_close()
         return response
 
     async def _asked(self, request: web.BaseRequest, role: Role, body: bytes) -> Answer:
-        headers = request_head(request.headers.items(), request.remote)
+        headers = request_head(request.headers.items(), request.remote, request.scheme)
         path = _path(request)
         mirrored = role is Role.STABLE and self._is_copied()
         arms = iter((role,))
@@ -99,6 +114,36 @@ class Proxy:
         share = self._control.table.mirror
         return share > 0 and (share == WHOLE or self._mirrored.next() < share)
 
+    async def _passed_on(self, request: web.BaseRequest, answer: Answer) -> tuple[web.StreamResponse, int]:
+        """The answer as the user gets it, and the status that it counts as: 502 where it was cut off."""
+        if answer.rest is None:
+            return _whole(answer, head_only=request.method == "HEAD"), answer.status
+        try:
+            return await self._streamed(request, answer)
+        finally:
+            self._asker.end(answer)
+
+    async def _streamed(self, request: web.BaseRequest, answer: Answer) -> tuple[web.StreamResponse, int]:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(answer))
+        response.content_length = answer.length
+        if self.draining:
+            response.force_close()
+        await response.prepare(request)
+        while answer.rest is not None:
+            try:
+                chunk = await answer.rest.content.readany()
+            except BROKEN:  # the user has a part of it: the connection ends before the answer does
+                self._metrics.refused(answer.arm, "cut")
+                _cut(request)
+                return response, BAD_GATEWAY
+            if not chunk:
+                break
+            try:
+                await response.write(chunk)
+            except ConnectionError:
+                raise asyncio.CancelledError from None  # the user is gone
+        return response, answer.status
+
     async def _body(self, request: web.BaseRequest) -> bytes:
         if not request.body_exists:
             return b""
@@ -107,9 +152,14 @@ class Proxy:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
             request.transport.write(CONTINUE)
         try:
-            return await request.read()
+            async with asyncio.timeout(GATHER_S):
+                return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise self._too_large() from None
+        except TimeoutError:
+            raise Unanswered(TOO_SLOW, "too_slow", f"the body did not arrive within {GATHER_S:g} s") from None
+        except web.RequestPayloadError as error:
+            raise Unanswered(BAD_REQUEST, "bad_request", f"the body is none: {error}") from None
 
     def _too_large(self) -> Unanswered:
         most = self._plan.max_body
@@ -122,17 +172,27 @@ def _path(request: web.BaseRequest) -> str:
     return written if written.startswith("/") else request.rel_url.raw_path_qs
 
 
-def _passed_on(answer: Answer, *, head_only: bool) -> web.Response:
-    headers = answer_head(answer.headers.items(), answer.arm.value, answer.replica.url)
+def _head(answer: Answer) -> CIMultiDict[str]:
+    return answer_head(answer.headers.items(), answer.arm.value, answer.replica.url)
+
+
+def _whole(answer: Answer, *, head_only: bool) -> web.Response:
+    headers = _head(answer)
     if head_only and "Content-Length" in answer.headers:
         headers["Content-Length"] = answer.headers["Content-Length"]
     return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=answer.body or None)
+
+
+def _cut(request: web.BaseRequest) -> None:
+    """End the connection so that nobody takes what came for all of it."""
+    if request.transport is not None:
+        request.transport.close()
 
 
 def _own(error: Unanswered) -> web.Response:
     """The router's own answer: no arm gave it, so no header names one."""
     said: dict[str, Any] = {"error": str(error), "by": "router", "reason": error.reason}
     response = web.Response(status=error.status, text=json.dumps(said), content_type="application/json")
-    if error.status == TOO_LARGE:
+    if error.reason in LEFT_OVER:
         response.force_close()
     return response

@@ -205,8 +205,11 @@ def test_what_is_between_neighbours_goes_no_further() -> None:
     head = request_head(asked, "10.0.0.3")
     assert sorted(head.items()) == [
         ("Accept", "a"), ("Accept", "b"), ("Host", "us"), ("X-Forwarded-For", "10.0.0.1, 10.0.0.2, 10.0.0.3"),
+        ("X-Forwarded-Host", "us"), ("X-Forwarded-Proto", "http"),
     ]  # fmt: skip
     assert request_head([], None) == {}
+    told = [("Host", "us"), ("X-Forwarded-Host", "a.example"), ("X-Forwarded-Proto", "https")]
+    assert sorted(request_head(told, "::1").items())[2:] == told[1:]  # a proxy before us knows better
 
 
 def test_which_arm_answered_is_the_routers_to_say() -> None:
