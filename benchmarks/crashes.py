@@ -120,12 +120,12 @@ def of_kind(kind: Kind, moment: Moment) -> Trial:
 
 
 def killed(kind: Kind, moment: Moment) -> Trial:
-    """One trial whose run was killed: one that had ended before its moment is cut off earlier."""
+    """One trial whose run was killed: where one had ended before its moment, the next is cut off late in such a life."""
     trial = of_kind(kind, moment)
     for _ in range(5):
         if trial.killed or trial.wrong:
             break
-        moment = replace(moment, event="RunStarted", nth=1, later_s=round((moment.later_s or 10.0) * 0.8, 3))
+        moment = replace(moment, event="RunStarted", nth=1, later_s=round(trial.life_s * 0.8, 3))
         trial = of_kind(kind, moment)
     return trial
 
