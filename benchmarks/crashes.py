@@ -120,7 +120,7 @@ def of_kind(kind: Kind, moment: Moment) -> Trial:
 
 
 def killed(kind: Kind, moment: Moment) -> Trial:
-    """One trial whose run was killed: where one had ended before its moment, the next is cut off late in such a life."""
+    """One trial whose run was killed: where one had ended before its moment, the next is cut off late in its life."""
     trial = of_kind(kind, moment)
     for _ in range(5):
         if trial.killed or trial.wrong:
