@@ -86,7 +86,9 @@ def test_nan_is_no_figure_and_people_decide(stage: Stage, begin: Begin, tmp_path
 
 
 def test_nan_counts_as_a_failure_where_the_policy_says_so(stage: Stage, begin: Begin) -> None:
-    run, service = watched(stage, begin, failing("nan"), analysis=f"{{{LOOKS}, failure_limit: 2, no_data: fail, {RULE}}}")
+    run, service = watched(
+        stage, begin, failing("nan"), analysis=f"{{{LOOKS}, failure_limit: 2, no_data: fail, {RULE}}}"
+    )
     assert (run.outcome, run.code) == ("rolled_back", 1)
     assert service.weights == run.weights == ON_STABLE
     assert (run.verified, run.failed) == (Role.STABLE, {})
