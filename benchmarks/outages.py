@@ -3,8 +3,8 @@
     python benchmarks/outages.py [--seeds 3] [--only WORD]
 
 Each row is `harness run scenarios/local_canary.yaml --clock real`, shortened and with a healthy candidate: processes of
-`harness serve` behind the built-in router or HAProxy, real requests; the program `prometheus` and a real `mlflow server`
-where they are to fail. The outage comes at a moment drawn from the seed, from when the candidate first gets traffic.
+`harness serve` behind the built-in router or HAProxy, real requests; the program `prometheus` and a real `mlflow
+server` where they are to fail. The outage comes at a moment drawn from the seed, from when the candidate first gets traffic.
 Lost are requests that no replica answered, by the clients' own count; failed are these and all other failures.
 
 Not here: a Prometheus that answers NaN or 500, and a router that refuses. The real programs cannot be made to do so;
@@ -50,6 +50,7 @@ QUICK = (
     "real.prometheus={scrape: 500ms, timeout: 1s, retries: 1}",
 )
 PROMETHEUS = ("backends.metrics=prometheus",)
+NO_MLFLOW = ("backends.registry=mlflow+http://127.0.0.1:9",)
 HAPROXY = ("backends.router=haproxy",)
 
 
@@ -132,7 +133,7 @@ OUTAGES = (
     Outage("Prometheus answers late (SIGSTOP)", killed("prometheus", number=signal.SIGSTOP), PROMETHEUS),
     Outage("disk full for the log", full(everything=False)),
     Outage("disk full for everything", full(everything=True)),
-    Outage("MLflow stopped before the run", lambda _: None, ("backends.registry=mlflow+http://127.0.0.1:9",), "RunStarted"),
+    Outage("MLflow stopped before the run", lambda _: None, NO_MLFLOW, "RunStarted"),
     Outage("MLflow stopped before promotion", stopped, mlflow=True),
 )  # fmt: skip
 
@@ -245,9 +246,7 @@ def main() -> int:
     given.add_argument("--seeds", type=int, default=3)
     given.add_argument("--only", default="")
     wanted = given.parse_args()
-    print(
-        f"{'outage':34} {'seed':>4} {'outcome':12} {'exit':>4} {'requests':>8} {'lost':>5} {'failed':>6} {'left':>4}  traffic"
-    )
+    print(f"{'outage':34} seed {'outcome':12} exit requests  lost failed left  traffic")
     over = 0
     for seed in range(1, wanted.seeds + 1):
         for outage in OUTAGES:

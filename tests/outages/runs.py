@@ -1,7 +1,7 @@
 """Whole runs on real time as a user starts them, and all that can be asked of one afterwards.
 
-The program itself is called in this process (`harness run FILE --clock real --json`): scenario file, training, registry,
-users, router, report. What stands in is told by each test.
+The program itself is called in this process (`harness run FILE --clock real --json`): scenario file, training,
+registry, users, router, report. What stands in is told by each test.
 """
 
 import html

@@ -1,4 +1,4 @@
-"""Real servers on loopback for runs that are to lose them: in a loop of their own, so that a run may have the main thread.
+"""Real servers on loopback for runs that are to lose them, in a loop of their own: a run has the main thread.
 
 Stage       the loop, and the servers in it, which can be taken away and put back on the same port
 Service     model servers of both arms and the user's own router before them, in one application

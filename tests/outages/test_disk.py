@@ -1,7 +1,7 @@
 """The disk is full under a rollout: for its event log, for everything, for what runs agree on.
 
-Real: the program as a process of its own, and the kernel, which refuses every write beyond a size (RLIMIT_FSIZE, EFBIG: a
-full disk, as one process sees it). Leases and orders alone are refused by SQLite itself (``PRAGMA query_only``, a
+Real: the program as a process of its own, and the kernel, which refuses every write beyond a size (RLIMIT_FSIZE, EFBIG:
+a full disk, as one process sees it). Leases and orders alone are refused by SQLite itself (``PRAGMA query_only``, a
 trigger), with the program in this process, for no limit tells two files apart. Servers and router are stand-ins.
 """
 

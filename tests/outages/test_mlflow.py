@@ -1,7 +1,8 @@
 """The MLflow server is stopped: before a run, and between the registration and the promotion.
 
-Real: the program and its users, MLflow's client and a real MLflow server, for whom a TCP forwarder goes away (the server
-itself is the other tests' too). The user's servers and router are stand-ins on loopback. MLflow's own retries are off.
+Real: the program and its users, MLflow's client and a real MLflow server, for whom a TCP forwarder goes away (the
+server itself is the other tests' too). The user's servers and router are stand-ins on loopback. MLflow's own
+retries are off.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The router refuses, is not there, or dies.
 
-Real: the program and its users; in the tests of a death the router's own process too (the built-in one, HAProxy), which is
-killed with SIGKILL. The servers, and the user's own router with its webhook, are stand-ins on loopback. Of the times
+Real: the program and its users; in the tests of a death the router's own process too (the built-in one, HAProxy), which
+is killed with SIGKILL. The servers, and the user's own router with its webhook, are stand-ins on loopback. Of the times
 between tries only the waits are shortened.
 """
 
