@@ -4,8 +4,8 @@
 
 Each row is `harness run scenarios/local_canary.yaml --clock real`, shortened and with a healthy candidate: processes of
 `harness serve` behind the built-in router or HAProxy, real requests; the program `prometheus` and a real `mlflow
-server` where they are to fail. The outage comes at a moment drawn from the seed, from when the candidate first gets traffic.
-Lost are requests that no replica answered, by the clients' own count; failed are these and all other failures.
+server` where they are to fail. The outage comes at a moment drawn from the seed, from when the candidate first gets
+traffic. Lost are requests that no replica answered, by the clients' own count; failed are these and all other failures.
 
 Not here: a Prometheus that answers NaN or 500, and a router that refuses. The real programs cannot be made to do so;
 `tests/outages` has them, over HTTP.
@@ -47,6 +47,7 @@ QUICK = (
     "rollout.steps=[{weight: 20%}, {pause: 3s}, {weight: 50%}, {pause: 5s}, {weight: 100%}, {pause: 1s}]",
     "rollout.analysis={every: 500ms, window: 1500ms, min_requests: 5, failure_limit: 1, error_limit: 2, "
     "rules: [error_rate <= stable + 20%]}",
+    "rollout.ready_within=60s",
     "real.prometheus={scrape: 500ms, timeout: 1s, retries: 1}",
 )
 PROMETHEUS = ("backends.metrics=prometheus",)
