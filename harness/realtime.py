@@ -33,6 +33,9 @@ ARM_HEADER = "x-harness-arm"
 """A header of each answer: the arm that gave it. Where a router answers by itself, it is absent."""
 REPLICA_HEADER = "x-harness-replica"
 """A header of each answer: the base URL of the replica that gave it."""
+MODEL_HEADER = "x-harness-model"
+"""A header of each answer of `harness serve`: the model and version that gave it (``churn:3``). Gateways that are not
+ours pass it on, and so tell the arms apart, failures included."""
 COPY_HEADER = "x-harness-copy"
 """A header of a request that is a copy (mirrored): a replica's log tells it from a user's."""
 

@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 
 from harness.clock import utc_now, wall_ns
 from harness.domain.units import SECOND
+from harness.realtime import MODEL_HEADER
 from harness.serving import openapi
 from harness.serving.answering import Answerer, Served
 from harness.serving.batching import Answered, Batcher, Limits
@@ -84,14 +85,20 @@ class ModelServer:
         self.draining = False
         self._prefix = os.urandom(6).hex()
         self._number = 0
+        self._signature = signature(served.name, served.version)
         self._document = dumps(openapi.document(served, labels=self.settings.prediction_log is not None))
 
     def application(self) -> web.Application:
         """The application, ready to be run."""
         app = web.Application(client_max_size=self.settings.max_body)
         app.cleanup_ctx.append(self._running)
+        app.on_response_prepare.append(self._signed)
         self._routes(app.router)
         return app
+
+    async def _signed(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Whatever is answered says which model did, failures too: routers that are not ours name no arm."""
+        response.headers[MODEL_HEADER] = self._signature
 
     def drain(self) -> None:
         """From now on it is not ready, and each connection ends with its answer."""
@@ -309,6 +316,16 @@ class ModelServer:
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.Response(body=self._document, content_type=JSON)
+
+
+def signature(name: str, version: str) -> str:
+    """The model and version as a header may hold them: a name with letters that none may have is left out.
+
+    >>> signature("churn", "3"), signature("Kündigung", "3")
+    ('churn:3', '3')
+    """
+    text = f"{name}:{version}"
+    return text if _ID.fullmatch(text) else version
 
 
 def _answer(body: Any, status: int, key: str) -> web.Response:

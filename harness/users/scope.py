@@ -6,7 +6,7 @@ from harness.domain.rollout import Analyze, Decide, SetMirror
 from harness.domain.scenario import Scenario
 from harness.domain.units import MINUTE
 from harness.errors import InputError
-from harness.realtime import ARM_HEADER
+from harness.realtime import ARM_HEADER, MODEL_HEADER
 
 
 def check(scenario: Scenario) -> None:
@@ -36,7 +36,8 @@ def mirrors(scenario: Scenario) -> bool:
 
 def arm_headers(scenario: Scenario) -> tuple[str, ...]:
     """Headers of an answer that name its arm, the first that is there counts."""
-    return tuple(dict.fromkeys(name.lower() for name in (ARM_HEADER, scenario.real.http.arm_header)))
+    own = (MODEL_HEADER,) if scenario.backends.serving == "kubernetes" else ()  # its gateway names no arm
+    return tuple(dict.fromkeys(name.lower() for name in (ARM_HEADER, scenario.real.http.arm_header, *own)))
 
 
 def delay_ns(scenario: Scenario) -> int:
