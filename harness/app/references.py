@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from harness.data.dataset import Dataset
     from harness.data.split import Rows
 
+REAL = ("http", "kubernetes", "local")
+"""Words of `backends.serving` whose users ask real servers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -112,12 +115,22 @@ def check_references(scenario: Scenario) -> Findings:
         found += _model(later, Role.CANDIDATE, training, held, told, *key)
         found += _stored(later, Role.CANDIDATE, lookup, held, told, *key)
     found += _retraining(scenario, training, told)
+    _users(scenario, told)
     found += _load(scenario, told)
     found += _gates(scenario, held, told)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
     notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
     return Findings(tuple(found), (*notes, f"not to be run here: {lack}") if lack else notes)
+
+
+def _users(scenario: Scenario, told: _Told) -> None:
+    """What rehearsed users meet, and real ones cannot."""
+    if scenario.backends.serving in REAL:
+        from harness.users import scope
+
+        with told.at("inject"):
+            scope.check(scenario)
 
 
 def _traffic(scenario: Scenario, told: _Told) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def _scenario(started: RunStarted, *, trust_pickle: bool) -> Scenario:
         found = scenario.load(path, words, started.overrides)
     except ScenarioError:
         found = None
-    if found and mask(found.text, (*secrets(found.notify), *hidden)) == started.text:
+    if found and mask(found.text, (*secrets(found), *hidden)) == started.text:
         return found
     if MASKED in started.text:
         raise InputError(
@@ -125,7 +125,7 @@ def resume(run: CutOff, options: Options, stop: Stop | None = None, *, rollback:
         place(made_of.platform, folder, state, lease)
         made_of = replace(made_of, inbox=inbox_of(scenario, folder, state, lease))
         guard = lease.guarded if lease else None
-        log, torn = EventLog.reopen(path, secrets=secrets(scenario.notify), guard=guard)
+        log, torn = EventLog.reopen(path, secrets=secrets(scenario), guard=guard)
         for watcher in options.watchers:
             for number, event in enumerate(log.events):  # who watches folds the whole run
                 watcher(number, event)

@@ -244,7 +244,7 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
             place(made_of.platform, folder, state, lease)
             made_of = replace(made_of, inbox=inbox_of(scenario, folder, state, lease))
             durable, guard = scenario.clock is Clock.REAL, lease.guarded if lease else None
-            log = EventLog(folder / LOG_NAME, durable=durable, secrets=secrets(scenario.notify), guard=guard)
+            log = EventLog(folder / LOG_NAME, durable=durable, secrets=secrets(scenario), guard=guard)
             for watcher in options.watchers:
                 log.watch(watcher)
             header = Header(

@@ -193,7 +193,7 @@ class HaproxyRouter:
         try:
             if not processes.alive(last):
                 self._taken(await launch_near(self._place, self._plan, self._now, last))
-            await self._exchange(self._behind)
+            await self._exchange(self._behind, anew=False)
         except BackendError as error:
             log.warning("HAProxy could not be started anew: %s", error)
             return False
@@ -219,11 +219,17 @@ class HaproxyRouter:
         return dict(self._now.routing.weights)
 
     async def adopt(self) -> None:
-        """The candidate's pool is stable's from now on, with all traffic: one change, and no replica is touched."""
+        """The candidate's pool is stable's from now on, with all traffic: one change, and no replica is touched.
+
+        Asked again before replicas are pointed at anew, it has been done already.
+        """
         async with self._locked():
-            now = (await self._read()).adopted()
+            before = await self._read()
+            now = before.adopted()
             await self._set(now)
             self._now = now
+        if before.has_adopted:
+            return
         moved = {Role.STABLE: self._behind.get(Role.CANDIDATE, ()), Role.CANDIDATE: self._behind.get(Role.STABLE, ())}
         self._behind = {**self._behind, **moved}
 
@@ -263,14 +269,22 @@ class HaproxyRouter:
             over = [slot for slot in await runtime.slots(self._folder) if slot.name in left and slot.drains]
             await runtime.do(self._folder, *(told(slot.name, MAINTENANCE) for slot in over))
 
-    async def _exchange(self, behind: Behind) -> set[str]:
-        """Put new ones in first, then drain those that are not wanted any more; answers with their slots."""
+    async def _exchange(self, behind: Behind, *, anew: bool = True) -> set[str]:
+        """Put new ones in first, then drain those that are not wanted any more; answers with their slots.
+
+        Args:
+            behind: all that are wanted.
+            anew: said by who runs the replicas, so that another candidate may be adopted from now on.
+        """
         urls, addresses = await addresses_of(behind)
         async with self._locked():
             now = await self._read()
             holds = await runtime.entries(self._folder, REPLICAS_MAP)
             commands, left = changes(await runtime.slots(self._folder), holds, now.pools, urls, addresses)
             await runtime.do(self._folder, *commands)
+            if now.has_adopted and anew:
+                self._now = replace(now, has_adopted=False)
+                await self._set(self._now)
         self._behind = urls
         return left
 

@@ -31,6 +31,8 @@ from harness.domain.real import RealPlan
 from harness.domain.rollout import HeaderRoute, Routing
 from harness.domain.units import MILLISECOND, SECOND, WHOLE
 from harness.errors import BackendError, RoutingError
+from harness.realtime import ARM_HEADER, COPY_HEADER, REPLICA_HEADER
+from harness.routing.headers import NAMED, SCHEME
 from harness.routing.words import checked, routing_json, routing_of
 
 SLOTS: Final = 64
@@ -56,11 +58,18 @@ class InForce:
     pools: Mapping[Role, str] = field(default_factory=lambda: dict(zip(SERVING, POOLS, strict=True)))
     token: int = 0
     """The highest fencing token that was seen."""
+    has_adopted: bool = False
+    """What was the candidate is stable, and nobody has said since which replicas are whose."""
 
     def adopted(self) -> "InForce":
-        """The candidate's pool is stable's, with all traffic; the other way round for what was stable."""
+        """The candidate's pool is stable's, with all traffic; the other way round for what was stable.
+
+        Asked again, for want of an answer or after a crash, it stays so: until replicas are pointed at anew.
+        """
+        if self.has_adopted:
+            return replace(self, routing=ALL_STABLE)
         pools = {**self.pools, Role.STABLE: self.pools[Role.CANDIDATE], Role.CANDIDATE: self.pools[Role.STABLE]}
-        return replace(self, routing=ALL_STABLE, pools=pools)
+        return replace(self, routing=ALL_STABLE, pools=pools, has_adopted=True)
 
 
 # --- the routing as a value of the map --------------------------------------------------------------------------------
@@ -85,7 +94,8 @@ def value_of(now: InForce) -> str:
     """
     want = now.routing
     low, high = want.weights.get(Role.CANDIDATE, 0), WHOLE - want.weights.get(Role.BASELINE, 0)
-    text = base64.urlsafe_b64encode(json.dumps(routing_json(want)).encode()).decode()
+    said = routing_json(want) | ({"adopted": True} if now.has_adopted else {})
+    text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
     pools = ":".join(now.pools[role] for role in SERVING)
     return f"{low}:{high}:{int(want.sticky)}:{len(want.routes)}:{pools}:{now.token}:{text}"
 
@@ -98,8 +108,9 @@ def in_force(value: str) -> InForce:
     """
     try:
         *_, stable, candidate, baseline, token, text = value.split(":")
-        routing = routing_of(json.loads(base64.urlsafe_b64decode(text)))
-        return InForce(routing, dict(zip(SERVING, (stable, candidate, baseline), strict=True)), int(token))
+        said = json.loads(base64.urlsafe_b64decode(text))
+        pools = dict(zip(SERVING, (stable, candidate, baseline), strict=True))
+        return InForce(routing_of(said), pools, int(token), bool(said.get("adopted")))
     except (ValueError, RoutingError) as error:
         raise RoutingError(f"the routing that HAProxy holds ({value!r}) is none of ours: {error}") from error
 
@@ -183,6 +194,11 @@ def _frontend(users: int, header: str, max_body: int) -> tuple[str, ...]:
         "frontend users",
         f"    bind fd@{users}",
         f"    http-request deny deny_status 413 if {{ req.body_size gt {max_body} }}",
+        "    option forwardfor",
+        f"    http-request set-header {SCHEME} http unless {{ req.hdr({SCHEME}) -m found }}",
+        f"    http-request set-header {NAMED} %[req.hdr(host)]"
+        f" if !{{ req.hdr({NAMED}) -m found }} {{ req.hdr(host) -m found }}",
+        f"    http-request del-header {COPY_HEADER}  # only a copy says that it is one",
         f"    http-request set-var(txn.now) str({KEY}),map({ROUTING_MAP})",
         "    http-request set-var(txn.low) var(txn.now),field(1,:)",
         "    http-request set-var(txn.high) var(txn.now),field(2,:)",
@@ -197,8 +213,8 @@ def _frontend(users: int, header: str, max_body: int) -> tuple[str, ...]:
             f"    http-request set-var(txn.pool) var(txn.now),field({place},:) if {{ var(txn.arm) -m str {role} }}"
             for place, role in enumerate(SERVING, start=5)
         ),
-        "    http-response set-header x-harness-arm %[var(txn.arm)]",
-        f"    http-response set-header x-harness-replica %[srv_name,map({REPLICAS_MAP})]",
+        f"    http-response set-header {ARM_HEADER} %[var(txn.arm)]",
+        f"    http-response set-header {REPLICA_HEADER} %[srv_name,map({REPLICAS_MAP})]",
         "    use_backend %[var(txn.pool)]",
     )
 

@@ -5,12 +5,14 @@ What is told, as JSON (version 1):
     {"version": 1, "run": "canary-20260102-1", "token": 3, "intent": "canary-20260102-1/9c0e41d2/7",
      "weights": {"stable": 0.9, "candidate": 0.1},
      "routes": [{"name": "beta", "header": "x-beta", "value": "yes"}],
-     "mirror": 0.0, "sticky": false, "adopt": false}
+     "mirror": 0.0, "sticky": false, "adopt": false,
+     "revisions": {"stable": "churn:3", "candidate": "churn:4"}}
 
 ``weights`` are shares that sum to 1, of the endpoints that the scenario lists under ``real.http``; what is told is all
 that is wanted, and telling it twice changes nothing. ``routes``: requests with that header go to the candidate.
-``adopt``: what was the candidate is stable from now on, so that its endpoints have the share of ``stable``. ``token``
-only rises for a run: refuse one that is lower than you have seen. ``intent`` is the same in each try of one change.
+``adopt``: what was the candidate is stable from now on, so that its endpoints have the share of ``stable``, and
+``revisions`` says what stable is then; told again, it is the same change. ``token`` only rises for a run: refuse one
+that is lower than you have seen. ``intent`` is the same in each try of one change.
 
 An answer may say what is in force, where it is not what was asked for: ``{"weights": {"stable": 0.9, …}}``, as the body
 of the webhook's answer or on the command's standard output. Anything else there is no answer of that kind, and what was
@@ -26,6 +28,7 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -78,14 +81,17 @@ class OutsideRouter(ABC):
         self.url = front
         self._at: Place | None = None
         self._told, self._self = 0, os.urandom(4).hex()
+        self._revisions: Mapping[str, str] = {}
+        self._adopting = ""
+        """The intent of the last change, where that was to adopt."""
 
     def place(self, where: Place) -> None:
         """Names the run, and has its token."""
         self._at = where
 
     def inform(self, revisions: Mapping[Role, Revision]) -> None:
-        """What models are called is nothing to it."""
-        del revisions
+        """What the models are called: it is told so."""
+        self._revisions = {role.value: str(revision) for role, revision in revisions.items()}
 
     async def start(self) -> None:
         """It listens already; what it can be asked is seen with the first routing.
@@ -113,6 +119,8 @@ class OutsideRouter(ABC):
     async def adopt(self) -> None:
         """Tell it that the candidate's endpoints are stable's from now on, with all traffic.
 
+        Asked again before anything else is, it is told the same change, under the same intent.
+
         Raises:
             RoutingError: it refused, or could not be told.
         """
@@ -132,9 +140,11 @@ class OutsideRouter(ABC):
     async def _tell_all(self, want: Routing, *, adopt: bool) -> Weights:
         if self._at is None:
             raise BackendError("the router has not been told which run this is: call place() first")
-        self._told += 1
+        if not (adopt and self._adopting):
+            self._told += 1
         intent = f"{self._at.run}/{self._self}/{self._told}"  # another process of the run counts from one again
-        body = message(want, self._at, intent, adopt=adopt)
+        self._adopting = intent if adopt else ""
+        body = message(want, self._at, intent, self._revisions, adopt=adopt)
         return weights_said(await self._tell(body), want.weights)
 
     def _still_ours(self) -> None:
@@ -152,7 +162,9 @@ class OutsideRouter(ABC):
         """
 
 
-def message(want: Routing, at: Place, intent: str, *, adopt: bool = False) -> dict[str, Any]:
+def message(
+    want: Routing, at: Place, intent: str, revisions: Mapping[str, str] = MappingProxyType({}), *, adopt: bool = False
+) -> dict[str, Any]:
     """What a router is told.
 
     >>> from pathlib import Path
@@ -170,6 +182,7 @@ def message(want: Routing, at: Place, intent: str, *, adopt: bool = False) -> di
         "mirror": want.mirror / WHOLE,
         "sticky": want.sticky,
         "adopt": adopt,
+        "revisions": dict(revisions),
     }
 
 

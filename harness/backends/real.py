@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.domain.fault import Fault
 from harness.domain.model import Revision, Role, TrainedModel
@@ -16,6 +16,15 @@ from harness.users import Users, Watched
 
 if TYPE_CHECKING:
     from harness.backends.prometheus_server import ManagedPrometheus
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A fleet that cannot make room for every candidate, and says so before its router is told to adopt one."""
+
+    def check_replace(self, models: Mapping[Role, TrainedModel], *, adopt: bool) -> None:
+        """Nothing, where it can; else ServingError."""
+        ...
 
 
 class RealPlatform:
@@ -138,6 +147,8 @@ class RealPlatform:
     ) -> None:
         """Make room for another candidate; what is injected into it acts on simulated platforms only."""
         del injected
+        if isinstance(self.fleet, Particular):
+            self.fleet.check_replace(models, adopt=adopt)
         if adopt:
             await self.gateway.adopt()
         await self.fleet.replace(models, adopt=adopt)
@@ -187,6 +198,13 @@ def http(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
     from harness.backends.endpoints import EndpointFleet
 
     return _assembled(scenario, EndpointFleet(scenario), window_ns)
+
+
+def kubernetes(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
+    """Pods of a cluster (``serving: kubernetes``)."""
+    from harness.backends.kubernetes import KubernetesFleet
+
+    return _assembled(scenario, KubernetesFleet(scenario), window_ns)
 
 
 def _assembled(scenario: Scenario, fleet: Fleet, window_ns: int | None) -> RealPlatform:

@@ -1,5 +1,6 @@
 """`harness check` refuses what a run would refuse, before it runs, and tells all of it at its place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,10 @@ import pandas as pd
 import pytest
 
 from harness import app
+from harness.app.notifiers import secrets
+from harness.domain.real import RealPlan, RouterPlan
 from harness.errors import HarnessError, ScenarioError
+from tests.build import scenario as made_in_python
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 MAIN = SCENARIOS / "canary_regression.yaml"
@@ -142,3 +146,16 @@ def test_a_peak_counts_where_the_arm_has_its_traffic() -> None:
 def test_an_alias_that_no_registry_can_know_is_refused() -> None:
     told = problems(app.load_scenario(MAIN, ["model.stable={registered: stable}"]))
     assert any("begins every run empty" in each for each in told)
+
+
+def test_what_users_of_real_servers_cannot_meet_is_said_before_a_run() -> None:
+    drift = ["inject=[{at: 5s, on: candidate, drift: {column: tenure, shift: 1sd}}]"]
+    (only,) = problems(app.load_scenario(SCENARIOS / "local_canary.yaml", drift))
+    assert "the rows of candidate alone cannot drift on real servers" in only
+    app.check_references(app.load_scenario(SCENARIOS / "local_canary.yaml", [drift[0].replace("candidate", "all")]))
+
+
+def test_who_reads_a_log_cannot_write_to_the_routers_webhook() -> None:
+    hook, chat = "https://router.example/hooks/9f2c41", "https://chat.example/b7"
+    told = replace(made_in_python(), notify=("log", chat), real=RealPlan(router=RouterPlan(webhook=hook)))
+    assert secrets(told) == (chat, hook)

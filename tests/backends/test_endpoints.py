@@ -11,6 +11,7 @@ from aiohttp import web
 
 from harness.backends import endpoints
 from harness.backends.endpoints import EndpointFleet
+from harness.backends.real import RealPlatform
 from harness.clock import run_virtual
 from harness.contracts import sample_model
 from harness.domain.model import ARMS, Role
@@ -276,3 +277,18 @@ def test_they_are_not_asked_on_virtual_time() -> None:
 
     with pytest.raises(ServingError, match="--clock real"):
         run_virtual(start)
+
+
+async def test_a_router_is_told_to_adopt_nothing_that_endpoints_cannot_follow() -> None:
+    class Gateway(Router):
+        adopted = 0
+
+        async def adopt(self) -> None:
+            self.adopted += 1
+
+    async with servers(2) as (stable, candidate), fleet([stable], [candidate]) as made:
+        gateway: Any = Gateway()
+        await made.start(MODELS, 1, gateway.point)
+        with pytest.raises(ServingError, match=f"would have to run at {stable.url}"):
+            await RealPlatform(scenario(), made, gateway, gateway).replace(MODELS, None, adopt=True)
+        assert gateway.adopted == 0

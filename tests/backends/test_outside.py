@@ -17,7 +17,7 @@ from harness.backends import outside
 from harness.backends.outside import CommandRouter, WebhookRouter, weights_said
 from harness.backends.webhook import Patience
 from harness.clock import run_virtual
-from harness.domain.model import Role
+from harness.domain.model import Revision, Role
 from harness.domain.real import EndpointsPlan, RealPlan, RouterPlan
 from harness.domain.rollout import HeaderRoute, Routing
 from harness.domain.scenario import Scenario
@@ -100,7 +100,7 @@ async def test_all_that_is_wanted_is_told_and_the_same_way_users_ask_the_front(h
     assert told == {
         "version": 1, "run": "run-1", "token": 3, "weights": {"stable": 0.9, "candidate": 0.1},
         "routes": [{"name": "beta", "header": "X-Beta", "value": "yes"}], "mirror": 0.05, "sticky": True,
-        "adopt": False,
+        "adopt": False, "revisions": {},
     }  # fmt: skip
     assert hook.headers[0]["Idempotency-Key"] == intent
     assert "Authorization" not in hook.headers[0]
@@ -115,9 +115,16 @@ async def test_what_is_in_force_is_what_the_router_says_it_is(hook: Hook) -> Non
 
 async def test_another_adoption_is_told_as_one(hook: Hook) -> None:
     gateway = webhook(hook)
+    gateway.inform({Role.STABLE: Revision("churn", 4, "sha256:4"), Role.CANDIDATE: Revision("churn", 5, "sha256:5")})
+    for _ in range(2):
+        await gateway.adopt()
+    await gateway.apply(TENTH)
     await gateway.adopt()
-    assert hook.told[0]["adopt"] is True
+    assert [told["adopt"] for told in hook.told] == [True, True, False, True]
+    assert hook.told[0] == hook.told[1]  # the same change, told again
+    assert len({told["intent"] for told in hook.told}) == 3
     assert hook.told[0]["weights"] == {"stable": 1.0, "candidate": 0.0}
+    assert hook.told[0]["revisions"] == {"stable": "churn:4", "candidate": "churn:5"}
 
 
 async def test_what_fails_for_a_while_is_tried_again_under_the_same_key(hook: Hook) -> None:
