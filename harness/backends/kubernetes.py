@@ -61,8 +61,12 @@ class KubernetesFleet(Keeper):
             await self._scale(role)
         self._turn.set()
         with anyio.move_on_after(FOUND_S):
-            while (self._led_elsewhere and self._wanted[Role.STABLE]) or self._pointed != self._behind():
+            while not self._is_taken_up():  # noqa: ASYNC110 - the keeper takes up what is there
                 await anyio.sleep(LOOK_S)
+
+    def _is_taken_up(self) -> bool:
+        led = not self._led_elsewhere or not self._wanted[Role.STABLE]
+        return led and self._pointed == self._behind()
 
     async def replace(self, models: Mapping[Role, TrainedModel], *, adopt: bool) -> None:
         """Make room for another candidate; returns when the pods that go are gone.

@@ -125,7 +125,7 @@ class Keeper:
                 self._turn.set()
 
     async def _lead(self) -> None:
-        """Where stable's Service leads elsewhere (to what was stable before, or nowhere), and stable's pods are there."""
+        """Where stable's Service leads to what was stable before, or is not there: once stable's pods are, to them."""
         arm, wanted = self._arms[Role.STABLE], self._wanted.get(Role.STABLE, 0)
         there = health.available(self._deployments.objects.get(arm.deployment))
         if self._led_elsewhere and 0 < wanted <= there:
