@@ -168,7 +168,8 @@ def cost(result: Result) -> Iterator[tuple[str, str, str]]:
     stable = result.totals.get(Role.STABLE)
     failing = stable.figures.get("error_rate") if stable else None
     if failing is not None and failing >= FAILING:
-        yield "stable's own error rate", words.share(failing), "too few servers for this traffic? `harness check` tells"
+        few = "too few servers for this traffic? `harness check` tells"
+        yield "stable's own error rate", words.share(failing), "see the outages" if result.outages else few
     if result.outcome == "rolled_back" and result.because:
         yield "detected after", words.span(result.detected_after_s), "from its first request to the deciding look"
     if result.clock == "real":
