@@ -7,6 +7,7 @@ says: no answer, a connection that is reset, 429, 5xx. A conflict (409) is the c
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import anyio
@@ -238,11 +239,18 @@ class Api:
         return self.error(f"the API server refused to {verb} {what} (HTTP {code}): {_words(error)}")
 
 
+@cache
+@cache
 def resource(kind: Kind) -> Any:
-    """Lightkube's class of a kind, whose objects are plain dicts."""
-    from lightkube.generic_resource import create_namespaced_resource
+    """A class of lightkube's for a kind, whose objects are plain dicts.
 
-    return create_namespaced_resource(kind.group, kind.version, kind.name, kind.plural)
+    It is in no registry of lightkube's: there a second class for a kind is an error, and the program that imports us
+    may use the typed one.
+    """
+    from lightkube.generic_resource import GenericNamespacedResource, create_api_info
+
+    info = create_api_info(kind.group, kind.version, kind.name, kind.plural)
+    return type(kind.name, (GenericNamespacedResource,), {"_api_info": info})
 
 
 def _thing(kind: Kind, name: str) -> str:
