@@ -96,11 +96,15 @@ class HttpRouteRouter:
     async def start(self) -> None:
         """See that the cluster answers, has the Gateway API, and lets nobody else drive the route.
 
+        A candidate that an earlier run left with all traffic is stable from now on: all traffic is given to stable
+        before there are others behind its Service.
+
         Raises:
             BackendError: it does not, and what to do about it.
-            FencedError: a harness with a higher token drives it.
+            RoutingError: a harness with a higher token drives it.
         """
         await self._ours()
+        await self._keep_promoted()
 
     async def attach(self) -> Routing | None:
         """The routing in force by the route that a killed run left, which is ours from now on; None: there is none.
@@ -134,8 +138,26 @@ class HttpRouteRouter:
             await self._stands()
 
     async def stop(self) -> None:
-        """Nothing of it ends: users are answered as it was told last."""
-        await self._api.close()
+        """Nothing of it ends: users are answered as it was told last.
+
+        A candidate with all traffic is stable from now on, so that whoever comes next finds its pods as stable's.
+        """
+        if not self._api.is_open:
+            return
+        try:
+            await self._keep_promoted()
+        finally:
+            await self._api.close()
+
+    async def _keep_promoted(self) -> None:
+        route = await self._route()
+        found = words.routing_in(self._scenario, route) if route is not None else None
+        if (
+            found is not None
+            and found.weights.get(Role.CANDIDATE) == WHOLE
+            and await self._ready_behind(Role.CANDIDATE)
+        ):
+            await self.adopt()
 
     async def leave(self) -> None:
         """The same: another harness drives it now."""
@@ -153,7 +175,7 @@ class HttpRouteRouter:
         Raises:
             RoutingError: a route cannot do that, the cluster refused it or gives no answer, the Gateway's controller
                 does not accept it in time, or somebody else writes other weights.
-            FencedError: a harness with a higher token drives it.
+            RoutingError: a harness with a higher token drives it.
         """
         words.check(want)
         return await self._put(want)

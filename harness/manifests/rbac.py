@@ -12,6 +12,7 @@ RULES: Final = (
     ("", ("services", "persistentvolumeclaims"), KEEPS),
     ("autoscaling", ("horizontalpodautoscalers",), KEEPS),
     ("", ("pods",), LOOKS),
+    ("discovery.k8s.io", ("endpointslices",), ("list",)),
     ("gateway.networking.k8s.io", ("httproutes",), ("get", "patch", "create")),
 )
 """API group, resources, verbs: all that the harness does. It reads no Secret, and deletes nothing."""

@@ -12,6 +12,9 @@ API: Final = "gateway.networking.k8s.io/v1"
 MOST_ROUTES: Final = 15
 """An HTTPRoute has at most 16 rules, and one of them is for everybody else."""
 
+EVERYTHING: Final = {"path": {"type": "PathPrefix", "value": "/"}}
+"""The match that a rule has by default."""
+
 
 def http_route(scenario: Scenario, routing: Routing, *, namespace: str | None = None) -> Manifest:
     """Who gets what share, in 1/10,000, and who is sent to the candidate by a header.
@@ -42,12 +45,17 @@ def backends(scenario: Scenario, weights: Weights) -> list[dict[str, Any]]:
 def weights_of(scenario: Scenario, route: Manifest) -> Weights:
     """The shares that an HTTPRoute of ours has in force, in its own units (which need not sum to 10,000).
 
-    The rule for everybody else is the one with no matches; where none is there, nobody has a share.
+    The rule for everybody else is the one that matches all (where a rule says nothing an API server writes a path of
+    ``/``); where none is there, nobody has a share.
     """
     roles = {service_name(scenario, role): role for role in SERVING}
-    rules = [rule for rule in route.get("spec", {}).get("rules", []) if not rule.get("matches")]
+    rules = [rule for rule in route.get("spec", {}).get("rules", []) if _takes_all(rule)]
     refs = rules[-1].get("backendRefs", []) if rules else []
     return {roles[ref["name"]]: ref.get("weight", 1) for ref in refs if ref["name"] in roles}
+
+
+def _takes_all(rule: Manifest) -> bool:
+    return all(match in ({}, EVERYTHING) for match in rule.get("matches") or ({},))
 
 
 def _backend(scenario: Scenario, role: Role, weight: int) -> dict[str, Any]:

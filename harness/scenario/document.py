@@ -9,6 +9,7 @@ from harness.backends.uri import FORGETFUL, split
 from harness.scenario.attempts import ByStage
 from harness.scenario.context import Context
 from harness.scenario.environment import FaultInput, LabelsInput, ServiceInput, TrafficInput
+from harness.scenario.httproute import unroutable
 from harness.scenario.inputs import At, ContradictionError, Input, WrongValueError
 from harness.scenario.lifecycle import ApprovalInput, MonitoringInput, StagingInput, SuccessorInput, rising
 from harness.scenario.loadtest import LoadInput
@@ -108,6 +109,7 @@ class Document(Input):
     def contradictions(self, context: Context) -> Iterable[At]:
         """Backends know what they need; a registry that outlives the run keeps models; recorded answers are none."""
         yield from lacking(self.real, self.backends.serving, self.backends.router)
+        yield from unroutable(self.rollout, self.backends.serving, self.backends.router)
         if split(self.backends.registry)[0] == FORGETFUL:
             return
         for arm, source in (("stable", self.model.stable), ("candidate", self.model.candidate)):
