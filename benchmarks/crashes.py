@@ -5,9 +5,9 @@
 Claim: after each of them traffic ends on a verified revision, the log is whole (each line reads, numbered without a
 gap, one end), no process is left, nothing was registered or promoted twice, and the registry's aliases fit the outcome.
 
-Each trial is `harness run` as a user types it, with processes as replicas and a healthy candidate, made quick; by turns
-a canary behind the built-in router, one behind HAProxy, a blue-green rollout and a rolling update. Every other kill
-comes as soon as a certain event stands in the log (so also between an intent and its effect), the others at moments
+Each trial is `harness run` as a user types it, with processes as replicas, made quick; by turns a healthy canary behind
+the built-in router, one behind HAProxy, a blue-green rollout, a canary that is rolled back, and a rolling update.
+Every other kill comes as soon as a certain event stands in the log (so also between an intent and its effect), the others at moments
 that are spread evenly over the life of the run, from its first event to the end of the process; how long that is, one
 run of each kind tells beforehand. In every fifth trial the harness that has taken the run up is killed as well.
 """
@@ -45,6 +45,12 @@ COMMON: Final = (
     ("Intended", 10), ("AliasSet", 3), ("Promoted", 1), ("Totalled", 1),
 )  # fmt: skip
 """Where any other rollout is."""
+BAD: Final = (
+    ("RunStarted", 1), ("Registered", 2), ("TrafficStarted", 1), ("ReplicasApplied", 1), ("StepEntered", 1),
+    ("Routed", 1), ("Checkpointed", 3), ("Measured", 3), ("Decided", 1), ("Routed", 2), ("Verified", 1),
+    ("RolledBack", 1), ("Totalled", 1),
+)  # fmt: skip
+"""Where a canary is that is rolled back."""
 LATEST_S: Final = 1.5
 AGAIN_S: Final = 5.0
 NEVER: Final = Moment("Never")
@@ -69,13 +75,13 @@ KINDS: Final = (
         *SHORT, "rollout.preview.smoke=3", "rollout.after.every=1s", "rollout.after.looks=3",
         "rollout.after.min_requests=5", "rollout.keep_for=2s",
     )),
-    CANARY,
+    Kind("bad canary", "local_canary", (*QUICK, "inject=[{at: 0s, on: candidate, latency: +150ms}]"), BAD),
     Kind("rolling", "local_rolling", (
         *SHORT, "service.replicas=2", "rollout.min_ready=500ms", "rollout.batch_pause=1s", "rollout.analysis.every=1s",
         "rollout.analysis.min_requests=5",
     )),
 )  # fmt: skip
-"""By turns; a canary twice."""
+"""By turns."""
 
 
 def moments(trials: int, seed: int) -> list[Moment]:
