@@ -36,6 +36,8 @@ class Replica:
         self.goes_on.set()
         self.seen: list[Mapping[str, str]] = []
         """Headers of the requests that came with a body of more than 1,000 bytes."""
+        self.bodies: list[bytes] = []
+        """Of all other requests that have one."""
         self._stack = AsyncExitStack()
 
     async def start(self) -> str:
@@ -66,7 +68,9 @@ class Replica:
         self.asked += 1
         self.copies += COPY_HEADER in request.headers
         if len(body) > 1000:
-            self.seen.append(dict(request.headers))
+            self.seen.append({name: ", ".join(request.headers.getall(name)) for name in request.headers})
+        elif body:
+            self.bodies.append(body)
         await asyncio.sleep(self.takes_s)
         await self.goes_on.wait()
         said = {
@@ -140,13 +144,12 @@ class Users:
             while not over.is_set():
                 found.append(await self.ask())
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(at_once):
-                tasks.create_task(without_a_pause())
-            try:
-                yield found
-            finally:
-                over.set()
+        asking = [asyncio.create_task(without_a_pause()) for _ in range(at_once)]
+        try:
+            yield found
+        finally:
+            over.set()
+            await asyncio.gather(*asking)
 
 
 def _said(text: bytes) -> Mapping[str, Any]:

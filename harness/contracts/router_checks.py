@@ -1,7 +1,6 @@
 """The promises of a gateway, a check each; `harness.contracts.routers` runs them."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,11 +9,12 @@ import anyio
 
 from harness.contracts.behind import Answer, Replica, Users
 from harness.contracts.checks import hold, refuses
+from harness.contracts.shares import SHARES, hold_share
 from harness.domain.model import Role
 from harness.domain.rollout import HeaderRoute, Routing
 from harness.domain.units import WHOLE
 from harness.errors import RoutingError
-from harness.realtime import Behind, Copies, Gateway, Placed
+from harness.realtime import COPY_HEADER, Behind, Copies, Gateway, Placed
 
 BOTH: Final = (Role.STABLE, Role.CANDIDATE)
 CHANGES: Final = 50
@@ -69,29 +69,35 @@ async def it_answers_itself_where_there_is_no_replica(bench: Bench) -> None:
 
 
 async def a_request_arrives_as_it_was_sent(bench: Bench) -> None:
-    """Method, path, query, headers and body of a request; the answer names arm and replica."""
+    """Method, path, query, headers and body of a request, and who asks; the answer names arm and replica."""
     await bench.routes(0)
     await bench.gateway.point(bench.behind(Role.STABLE))
     body = bytes(range(256)) * 1024
-    headers = {"x-own": "kept", "content-type": "application/octet-stream"}
+    headers = {"x-own": "kept", "content-type": "application/octet-stream", "x-forwarded-for": "192.0.2.7"}
     path = "/v2/models/a%2Fb/infer?x=%20y&x=2"
-    answer = await bench.users.ask(path, body, headers=headers)
+    answer = await bench.users.ask(path, body, headers={**headers, COPY_HEADER: "1"})
     said = (answer.said.get("method"), answer.said.get("path"), answer.said.get("size"))
     hold(said == ("POST", path, len(body)), f"a request arrives as it was sent, not as {said}")
     seen = [
         {name.lower(): value for name, value in head.items()} for each in bench.arms[Role.STABLE] for head in each.seen
     ]
-    hold(len(seen) == 1 and headers.items() <= seen[0].items(), f"its headers are passed on: {headers}, not {seen}")
+    hold(len(seen) == 1, f"a request is asked once, not {len(seen)} times")
+    users = [part.strip() for part in seen[0].pop("x-forwarded-for", "").split(",")]
+    told = users[:1] == [headers.pop("x-forwarded-for")] and len(users) > 1
+    hold(told, f"who asks is told, after those before (X-Forwarded-For): {users}")
+    hold(headers.items() <= seen[0].items(), f"its headers are passed on: {headers}, not {seen}")
+    hold(COPY_HEADER not in seen[0], "a user's request is never marked as a copy")
     urls = bench.behind(Role.STABLE)[Role.STABLE]
     hold(answer.replica in urls, f"an answer names its replica, one of {urls}: {answer.replica}")
 
 
 async def traffic_is_split_as_asked(bench: Bench) -> None:
-    """At 10, 1, 50 and 100 % each arm gets its share, within what chance allows, and is named truly."""
+    """At 0, 1, 50, 99 and 100 % each arm gets its share, within what chance allows, and is named truly."""
     await bench.gateway.point(bench.behind(*BOTH))
-    for candidate in (1000, 100, 5000, WHOLE, 0):
+    for candidate in SHARES:
         await bench.routes(candidate)
-        _hold_share(_all_good(await bench.users.many(bench.requests)), candidate)
+        answers = _all_good(await bench.users.many(bench.requests))
+        hold_share(sum(answer.arm == "candidate" for answer in answers), len(answers), candidate)
 
 
 async def replicas_of_an_arm_share_its_requests(bench: Bench) -> None:
@@ -183,16 +189,22 @@ async def nothing_is_lost_while_a_replica_dies(bench: Bench) -> None:
 
 
 async def copies_are_invisible(bench: Bench) -> None:
-    """Users get stable's answers, as many as ever, while copies go to a candidate that fails, or does not answer."""
+    """Users get stable's answers, as many as ever, while copies go to a candidate that fails, or does not answer.
+
+    That nobody waits for a copy is seen by more of them under way than there are users.
+    """
     candidates = bench.arms[Role.CANDIDATE]
     await bench.gateway.point(bench.behind(*BOTH))
     await bench.routes(0, mirror=WHOLE // 2)
     for each in candidates:
         each.says, each.status = "No", 500
     answers = _all_good(await bench.users.many(100))
+    await _copies_have_ended(candidates)
+    hold(any(each.copies for each in candidates), "half of all requests are copied, not none")
     for each in candidates:
         each.goes_on.clear()
-    answers += _all_good(await bench.users.many(100))
+    answers += _all_good(await bench.users.many(100, at_once=4))
+    await _until(lambda: sum(each.in_flight for each in candidates) > 4, "nobody waits for copies: more are under way")
     for each in candidates:
         each.goes_on.set()
     hold({answer.arm for answer in answers} == {"stable"}, "a copy is answered to nobody")
@@ -201,12 +213,27 @@ async def copies_are_invisible(bench: Bench) -> None:
     hold(asked == 200, f"stable gets each request once while half are copied: {asked} of 200")
     await _copies_have_ended(candidates)
     copies = sum(each.copies for each in candidates)
-    hold(abs(copies - 100) <= 5 * math.sqrt(50), f"half of 200 requests are copied, marked as copies: {copies}")
+    hold(70 <= copies <= 130, f"half of 200 requests are copied, marked as copies: {copies}")
     hold(copies == sum(each.asked for each in candidates), "whatever the candidate gets is a copy")
     await _hold_counted_apart(bench.gateway, copies)
+    await _hold_bodies_copied(bench)
+    copies = sum(each.copies for each in candidates)
     await bench.routes(0)
     await bench.users.many(50)
     hold(copies == sum(each.asked for each in candidates), "nothing is copied once mirroring is off")
+
+
+async def _hold_bodies_copied(bench: Bench) -> None:
+    """Where all are copied, each copy is asked what its original was."""
+    await bench.routes(0, mirror=WHOLE)
+    for role in BOTH:
+        for each in bench.arms[role]:
+            each.bodies.clear()
+    for number in range(20):
+        _all_good([await bench.users.ask("/v2/infer?x=%20", f'{{"row": {number}}}'.encode())])
+    await _copies_have_ended(bench.arms[Role.CANDIDATE])
+    sent, copied = (sorted(body for each in bench.arms[role] for body in each.bodies) for role in BOTH)
+    hold(len(sent) == 20 and copied == sent, f"copies have the bodies of their originals: {copied}, not {sent}")
 
 
 async def _copies_have_ended(replicas: Iterable[Replica]) -> None:
@@ -236,9 +263,7 @@ async def users_keep_to_their_arm(bench: Bench) -> None:
         await bench.routes(candidate, sticky=True)
         found = await _who_meet_the_candidate(bench, count)
         hold(found == met.setdefault(candidate, found), f"at {candidate} of {WHOLE} the same users meet the candidate")
-        slack = 5 * math.sqrt(count * candidate / WHOLE * (1 - candidate / WHOLE))
-        off = abs(len(found) - count * candidate / WHOLE)
-        hold(off <= slack, f"at {candidate} of {WHOLE} its share of {count} users meet the candidate, not {len(found)}")
+        hold_share(len(found), count, candidate)
     again = await _who_meet_the_candidate(bench, count)
     hold(again == met[1000], "a user meets one arm while shares stay")
     hold(met[1000] <= met[3000] <= met[5000], "when shares change only those move who must")
@@ -276,17 +301,19 @@ async def headers_lead_all_and_only_those(bench: Bench) -> None:
 
 
 async def what_is_adopted_is_stable(bench: Bench) -> None:
-    """The candidate's replicas have all traffic as stable, and no request is lost of it."""
+    """The candidate's replicas have all traffic as stable, and no request is lost of it; told again, it stays so."""
     await bench.gateway.point(bench.behind(*BOTH))
     await bench.routes(WHOLE)
     async with bench.users.busy() as answers:
         await _until(lambda: len(answers) > 20, "requests are answered")
-        await bench.gateway.adopt()
+        for _ in range(2):  # whoever got no answer asks again
+            await bench.gateway.adopt()
         before = len(answers)
         await _until(lambda: len(answers) > before + 20, "requests are answered")
         urls = bench.behind(Role.CANDIDATE)[Role.CANDIDATE]
         await bench.gateway.point({Role.STABLE: urls, Role.CANDIDATE: ()})
-    _all_good(answers, named_truly=False)
+    said = {answer.said["arm"] for answer in _all_good(answers, named_truly=False)}
+    hold(said == {"candidate"}, f"the replicas that are adopted have all traffic before and after: {said}")
     answers = await bench.users.many(50)
     hold({answer.arm for answer in answers} == {"stable"}, "what was adopted answers as stable")
     hold({answer.said["arm"] for answer in answers} == {"candidate"}, "the candidate's replicas answer from now on")
@@ -371,13 +398,6 @@ def _all_good(answers: list[Answer], *, named_truly: bool = True) -> list[Answer
     false = [answer for answer in answers if named_truly and answer.arm != answer.said["arm"]]
     hold(not false, f"an answer names the arm that gave it, not as {false[:1]}")
     return answers
-
-
-def _hold_share(answers: list[Answer], candidate: int) -> None:
-    share, count = candidate / WHOLE, len(answers)
-    found = sum(answer.arm == "candidate" for answer in answers)
-    slack = 5 * math.sqrt(count * share * (1 - share))
-    hold(abs(found - share * count) <= slack, f"at {share:.0%} the candidate gets its share of {count}, not {found}")
 
 
 def _plain(weights: Mapping[Role, int]) -> dict[Role, int]:

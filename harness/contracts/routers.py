@@ -7,6 +7,7 @@
 The simulated router has no address: `check_platform` holds it to the same promises (docs/routers.md: which is which).
 """
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -54,6 +55,7 @@ async def check_gateway(
     user_header: str = "x-user-id",
     settle_s: float = 0.0,
     only: Iterable[str] | None = None,
+    at_once: int = 1,
 ) -> tuple[Ran, ...]:
     """Run every check of a gateway, each on a new one.
 
@@ -63,6 +65,7 @@ async def check_gateway(
         user_header: what the gateway tells users apart by.
         settle_s: how long after a change requests may still go by what was before.
         only: names of checks; None: all.
+        at_once: so many of them side by side.
 
     Returns:
         What ran; what the gateway refused with RoutingError is passed, and says so.
@@ -70,7 +73,13 @@ async def check_gateway(
     Raises:
         AssertionError: promises are broken; the message says how many of how many, and which.
     """
-    ran = [await _run(name, make, requests, user_header, settle_s) for name in only or GATEWAY_CHECKS]
+    few = asyncio.Semaphore(at_once)
+
+    async def run(name: str) -> Ran:
+        async with few:
+            return await _run(name, make, requests, user_header, settle_s)
+
+    ran = await asyncio.gather(*map(run, only or GATEWAY_CHECKS))
     broken = [str(each) for each in ran if each.broken]
     if broken:
         raise AssertionError("\n".join((passed_of(ran), *broken)))
