@@ -93,6 +93,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Schedule at a whole nanosecond, after what was scheduled for it before."""
         self._check_closed()  # type: ignore[attr-defined]
         due = when if math.isinf(when) else round(when * SECOND) / SECOND  # `anyio.sleep_forever` sleeps so long
+        if due <= self.time() < when:
+            # A deadline that a rounding error keeps in the future: anyio finds it not reached and sets its timer again,
+            # for ever if that were due at once.
+            due = (self.now_ns + 1) / SECOND
         timer = _Timer(next(self._order), due, callback, args, self, context)
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as BaseEventLoop.call_at does

@@ -41,6 +41,19 @@ def test_deadlines_and_timeouts_are_virtual() -> None:
     assert run_virtual(main) == [30 * SECOND, 30_250 * MILLISECOND, 31_250 * MILLISECOND]
 
 
+@pytest.mark.parametrize("begun_ms", [128, 253, *range(1, 100)])
+def test_a_time_limit_ends_whatever_the_clock_says_when_it_begins(begun_ms: int) -> None:
+    """0.128 + 1 is a hair above 1.128: the limit is not reached at that nanosecond, and must be at the next."""
+
+    async def main() -> int:
+        await sleep_until(begun_ms * MILLISECOND)
+        with anyio.move_on_after(1):
+            await anyio.sleep(3600)
+        return now_ns()
+
+    assert 0 <= run_virtual(main) - (begun_ms * MILLISECOND + SECOND) <= 1
+
+
 def test_sleeping_forever_ends_with_what_ends_it_and_is_else_a_deadlock() -> None:
     async def bounded() -> int:
         with anyio.move_on_after(30):

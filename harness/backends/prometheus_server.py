@@ -100,8 +100,8 @@ class ManagedPrometheus:
             return  # whom that one scrapes is its owner's affair
         if self._note is not None and not processes.alive(self._note):
             raise BackendError(
-                f"the Prometheus of this run (pid {self._note.pid}) has ended, and with it what it would have counted; "
-                f"{processes.told(self._note)}"
+                f"the Prometheus of this run (pid {self._note.pid}) has ended, and with it what it would have counted "
+                f"(it wrote processes/{self._note.log.name})"
             )
         if self._failed:
             raise BackendError(f"whom Prometheus scrapes could not be written: {self._failed}")

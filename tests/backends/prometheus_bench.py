@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import anyio
 from aiohttp import web
 
 from harness.backends.prometheus import PrometheusMetrics
+from harness.backends.prometheus_api import Api
 from harness.backends.prometheus_server import ManagedPrometheus
 from harness.clock import epoch_ns, now_ns
 from harness.contracts.sources import Happened
@@ -70,22 +71,15 @@ class Replica:
         self.codes: Counter[tuple[str, str]] = Counter()
         self.latencies: list[float] = []
         self.begun_s = epoch_ns() / SECOND
-        self.scrapes, self.refuses = 0, False
-        self._more = anyio.Event()
+        self.refuses, self.mark = False, 0
 
     def answer(self, latency_s: float, code: str = "200") -> None:
         outcome = "success" if code < "400" else "failure"
         self.codes[code, outcome] += 1
         self.latencies.append(latency_s)
 
-    async def scraped(self, times: int) -> None:
-        """Return once so many scrapes more have begun; all but the last of them are stored by then."""
-        until = self.scrapes + times
-        while self.scrapes < until:
-            await self._more.wait()
-
     def text(self) -> str:
-        lines = [f"process_start_time_seconds {self.begun_s}"]
+        lines = [f"process_start_time_seconds {self.begun_s}", f"bench_mark {self.mark}"]
         for (code, outcome), count in self.codes.items():
             lines.append(f'model_requests_total{{protocol="json",code="{code}",outcome="{outcome}"}} {count}')
         if self.latencies:
@@ -98,9 +92,6 @@ class Replica:
         return "\n".join(lines) + "\n"
 
     async def handle(self, _: web.Request) -> web.Response:
-        self.scrapes += 1
-        more, self._more = self._more, anyio.Event()
-        more.set()
         if self.refuses:
             return web.Response(status=503)
         return web.Response(text=self.text(), content_type="text/plain")
@@ -109,22 +100,13 @@ class Replica:
 @asynccontextmanager
 async def replicas(count: int) -> AsyncIterator[list[tuple[str, Replica]]]:
     """So many servers, each with its URL."""
-    made: list[tuple[str, Replica]] = []
-    async with _nested(count, made):
+    async with AsyncExitStack() as running:
+        made = []
+        for _ in range(count):
+            replica, app = Replica(), web.Application()
+            app.router.add_get("/metrics", replica.handle)
+            made.append((await running.enter_async_context(site(app)), replica))
         yield made
-
-
-@asynccontextmanager
-async def _nested(count: int, made: list[tuple[str, Replica]]) -> AsyncIterator[None]:
-    if not count:
-        yield
-        return
-    replica, app = Replica(), web.Application()
-    app.router.add_get("/metrics", replica.handle)
-    async with site(app) as url:
-        made.append((url, replica))
-        async with _nested(count - 1, made):
-            yield
 
 
 class Bench:
@@ -134,7 +116,7 @@ class Bench:
     within_s = 60.0
 
     def __init__(self, server: ManagedPrometheus, found: list[tuple[str, Replica]], scenario: Scenario) -> None:
-        self.server, self.found = server, found
+        self.server, self.found, self.mark = server, found, 0
         self.clients = Clients()
         self.source = PrometheusMetrics(scenario, self.clients, server)
 
@@ -154,9 +136,20 @@ class Bench:
         return {Role.STABLE: Happened(21, 3), Role.CANDIDATE: Happened(0, 0)}
 
     async def settled(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            for _, replica in self.found:
-                tasks.start_soon(replica.scraped, 2)
+        """Return once Prometheus holds all that was counted so far, by its own word; or knows that it sees nobody."""
+        self.mark += 1
+        for _, replica in self.found:
+            replica.mark = self.mark
+        blind = all(replica.refuses for _, replica in self.found)
+        query = "count(up == 0)" if blind else f"count(bench_mark == {self.mark})"
+        api = Api(self.server.url, SECOND, 10)
+        with anyio.fail_after(60):
+            async with api.session() as session:
+                while not any(  # noqa: ASYNC110 - Prometheus knows no events
+                    each.points[-1][1] == len(self.found)
+                    for each in await api.ask(session, query, epoch_ns() // MILLISECOND)
+                ):
+                    await anyio.sleep(0.02)
 
     async def kill(self) -> None:
         await self.server.stop()
