@@ -150,7 +150,7 @@ class KubernetesFleet(Keeper):
             raised = (trouble.pod, "raised") if trouble else ("", "")
             if role is not Role.STABLE and trouble and trouble.hopeless and raised not in self._told:
                 self._told.add(raised)
-                raise ServingError(f"{role} does not get ready: {trouble.told(self._plan.namespace)}")
+                raise ServingError(f"{self._called(role)} does not get ready: {trouble.told(self._plan.namespace)}")
         return {role: Readiness(self._wanted[role], self._ready(role)) for role in SERVING if role in self._wanted}
 
     async def probe(self, role: Role) -> bool:

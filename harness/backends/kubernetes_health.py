@@ -98,11 +98,17 @@ def trouble_of(deployment: Manifest | None, pods: Sequence[Manifest]) -> Trouble
     if failure.get("status") == "True":
         return Trouble("(none was made)", "ReplicaFailure", failure.get("message", ""), hopeless=True)
     if late.get("status") == "False" and late.get("reason") == LATE:
-        waiting = next((pod["metadata"]["name"] for pod in pods if not is_ready(pod)), "(none)")
         if worst:
             return Trouble(worst.pod, worst.reason, worst.said or LATE, hopeless=True)
-        return Trouble(waiting, LATE, "it runs, and its readiness probe does not succeed", hopeless=True)
+        return late_of(pods) or Trouble("(none)", LATE, hopeless=True)
     return worst
+
+
+def late_of(pods: Sequence[Manifest]) -> Trouble | None:
+    """The first pod that is there and not ready, when there was time enough; None where all are."""
+    waiting = next((pod["metadata"]["name"] for pod in pods if not is_going(pod) and not is_ready(pod)), None)
+    said = "it runs, and its readiness probe does not succeed"
+    return None if waiting is None else Trouble(waiting, LATE, said, hopeless=True)
 
 
 def trouble_of_pod(pod: Manifest) -> Trouble | None:

@@ -205,13 +205,17 @@ class Keeper:
         trouble = self._trouble_of(role)
         if trouble and (trouble.pod, trouble.reason) not in self._told:
             self._told.add((trouble.pod, trouble.reason))
-            self._tell("pod_not_ready", (role,), f"{role}: {trouble.told(self._plan.namespace)}")
+            self._tell("pod_not_ready", (role,), f"{self._called(role)}: {trouble.told(self._plan.namespace)}")
         if trouble and trouble.hopeless and (trouble.pod, "hopeless") not in self._told:
             self._told.add((trouble.pod, "hopeless"))
-            self._tell("replica_failed", (role,), f"{role} does not get ready: {trouble.told(self._plan.namespace)}")
+            told = f"{self._called(role)} does not get ready: {trouble.told(self._plan.namespace)}"
+            self._tell("replica_failed", (role,), told)
 
     def _name(self, role: Role) -> str:
         return self._arms[role].deployment
+
+    def _called(self, role: Role) -> str:
+        return f"{role} (Deployment {self._name(role)})"
 
     async def _until_ready(self, role: Role) -> None:
         """Until all pods of an arm are ready, or one is hopeless, or time is over.
@@ -225,12 +229,13 @@ class Keeper:
                 self._check()
                 trouble = self._trouble_of(role)
                 if trouble and trouble.hopeless:
-                    raise ServingError(f"{role} cannot be served: {trouble.told(self._plan.namespace)}")
+                    raise ServingError(f"{self._called(role)} cannot be served: {trouble.told(self._plan.namespace)}")
                 await anyio.sleep(LOOK_S)
             return
-        why = trouble.told(self._plan.namespace) if trouble else self._refused or self._pods.trouble
+        trouble = trouble or health.late_of(self._pods_of(role))
+        why = self._refused or self._pods.trouble or (trouble.told(self._plan.namespace) if trouble else "")
         why = why or f"see kubectl describe deployment -n {self._plan.namespace} {self._name(role)}"
-        raise ServingError(f"{role} was not ready within {duration_text(within_ns)}: {why}")
+        raise ServingError(f"{self._called(role)} was not ready within {duration_text(within_ns)}: {why}")
 
     async def _until_gone(self, deployments: list[str]) -> None:
         """Until there are no pods of these."""
