@@ -146,6 +146,8 @@ class HttpRouteRouter:
             return
         try:
             await self._keep_promoted()
+        except BackendError as error:  # the next run asks again before it begins
+            log.warning("whether the candidate is to be stable was not seen to: %s", error)
         finally:
             await self._api.close()
 
