@@ -235,7 +235,9 @@ async def test_a_route_that_is_never_accepted_is_an_error_with_its_reason(
     async with a_cluster(tmp_path, monkeypatch, gateway=False) as cluster:
         router = cluster.router(stands_within_s=0.3)
         await router.start()
-        with pytest.raises(RoutingError, match=r"not in force after 0.3 s: .*front.* describe httproute m"):
+        with pytest.raises(
+            RoutingError, match=r"after 0\.3 s: Accepted is False: NoMatchingParent .* describe httproute m"
+        ):
             await router.apply(split(0))
         await cluster.admin.create(front())
         await router.apply(split(0))
@@ -299,7 +301,8 @@ async def test_somebody_else_who_writes_weights_is_told_of(cluster: Cluster, mon
         await stands()
         refs = cluster.route["spec"]["rules"][-1]["backendRefs"]
         shares = [{**ref, "weight": 5000} for ref in refs]
-        await cluster.admin.patch(resource(HTTP_ROUTE), "m", {"spec": {"rules": [{"backendRefs": shares}]}})
+        change = {"spec": {"rules": [{"backendRefs": shares}]}}
+        await cluster.admin.patch(resource(HTTP_ROUTE), "m", change, patch_type=PatchType.MERGE)
         return await stands()
 
     monkeypatch.setattr(router, "_stands", after_another)
