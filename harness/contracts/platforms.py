@@ -7,12 +7,16 @@ from typing import Final
 
 from harness.clock import now_ns, sleep_until
 from harness.contracts.checks import hold, refuses, sample_model
+from harness.contracts.shares import SHARES, hold_share
 from harness.domain.event import ArmTotals
 from harness.domain.model import ARMS, Role
 from harness.domain.rollout import HeaderRoute, Routing, Weights
 from harness.domain.units import SECOND, WHOLE
 from harness.errors import BackendError, RoutingError
 from harness.protocols import ArmSample, Platform, Sample
+
+CHANGES: Final = 20
+"""Of weights, while traffic flows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +83,36 @@ async def replicas_become_ready_and_go(platform: Platform, patience: Patience) -
 
 
 async def weights_are_kept(platform: Platform, patience: Patience) -> None:
-    """Traffic is split as asked, within what chance allows, and an arm without weight gets nothing more."""
+    """Traffic is split as asked, within what chance allows, at both ends exactly; none is left to who has no weight."""
     await platform.serving.apply({Role.STABLE: 2, Role.CANDIDATE: 2})
     await _ready(platform, patience.ready_within_s)
-    for candidate in (1000, 5000, WHOLE, 0):
-        want = {Role.STABLE: WHOLE - candidate, Role.CANDIDATE: candidate}
+    for candidate in SHARES:
+        want = _split(candidate)
         hold(await platform.router.apply(Routing(want)) == want, "the router answers with the weights in force")
         await sleep_until(now_ns() + round(patience.settle_s * SECOND))
         arms = await _serve(platform, patience.serve_s)
-        total = sum(arm.arrivals for arm in arms.values())
-        share = candidate / WHOLE
-        slack = 5 * math.sqrt(total * share * (1 - share))
-        found = abs(arms[Role.CANDIDATE].arrivals - share * total)
-        hold(found <= slack, f"at {share:.0%} the candidate gets its share, not {found:.0f} requests more or less")
+        hold_share(arms[Role.CANDIDATE].arrivals, sum(arms[role].arrivals for role in ARMS), candidate)
+
+
+async def nothing_is_lost_while_weights_change(platform: Platform, patience: Patience) -> None:
+    """Weights change over and over, and then the candidate retires: users fare no worse, and all are accounted for."""
+    await _two_arms(platform, patience)
+    before = (await _serve(platform, patience.serve_s))[Role.STABLE]
+    first, start = await platform.metrics.totals(), now_ns()
+    for step in range(CHANGES):
+        await platform.router.apply(Routing(_split(step * 3700 % (WHOLE + 1))))
+        await sleep_until(start + round((step + 1) * patience.serve_s / CHANGES * SECOND))
+    await platform.router.apply(Routing(_split(0)))
+    await platform.serving.apply({Role.STABLE: 2, Role.CANDIDATE: 0})
+    await _serve(platform, patience.serve_s / 2)
+    arms = await platform.metrics.sample(start, now_ns())
+    hold(all(arms[role].requests for role in ARMS), "weights that change send requests to both arms")
+    for role in ARMS:
+        _hold_as_good(before, arms[role], f"users of {role} fare no worse while weights change, and when it retires")
+    for role, arm in (await platform.metrics.totals()).items():
+        hold(arm.arrived == arm.succeeded + arm.failed + arm.in_flight, f"requests to {role} are all accounted for")
+        lost = set(arm.errors) - set(first[role].errors)
+        hold(not lost, f"no request is lost while weights change: of {role} there are {sorted(lost)} now")
 
 
 async def wrong_weights_are_refused(platform: Platform, patience: Patience) -> None:
@@ -238,6 +259,7 @@ PLATFORM_CHECKS: Final[Mapping[str, PlatformCheck]] = {
         stable_serves_from_the_start,
         replicas_become_ready_and_go,
         weights_are_kept,
+        nothing_is_lost_while_weights_change,
         wrong_weights_are_refused,
         windows_add_up,
         the_future_is_not_measured,

@@ -51,7 +51,7 @@ def test_on_real_time_as_well() -> None:
     quick = scenario()
     services = {role: replace(service, startup_ns=20 * MILLISECOND) for role, service in quick.service.items()}
     quick = replace(quick, service=services)
-    run_real(check_platform, lambda: SimulatedCluster(quick), 5.0, 0.8, 0.3)
+    run_real(check_platform, lambda: SimulatedCluster(quick), 30.0, 0.4, 0.1)
 
 
 class NotReady(SimulatedCluster):
@@ -76,6 +76,15 @@ class Uneven(SimulatedCluster):
                 return want.weights
 
         return Halves(self)
+
+
+class Lingers(SimulatedCluster):
+    """Goes on sending a tenth of all requests to the arm that retires."""
+
+    def route(self, want: Routing) -> Weights:
+        candidate = max(1000, want.weights[Role.CANDIDATE])
+        super().route(Routing({Role.STABLE: 10_000 - candidate, Role.CANDIDATE: candidate}))
+        return want.weights
 
 
 class Trusting(SimulatedCluster):
@@ -284,6 +293,8 @@ def test_the_simulated_cluster_refuses_what_it_cannot_route(want: Routing, remed
         ("stable_serves_from_the_start", NotReady),
         ("replicas_become_ready_and_go", Accumulates),
         ("weights_are_kept", Uneven),
+        ("nothing_is_lost_while_weights_change", Lingers),
+        ("nothing_is_lost_while_weights_change", Uneven),
         ("wrong_weights_are_refused", Trusting),
         ("windows_add_up", CountsTwice),
         ("the_future_is_not_measured", Clairvoyant),

@@ -70,8 +70,9 @@ class Replicas:
 @pytest.mark.parametrize(
     "name",
     [
-        "weights_are_kept", "windows_add_up", "the_future_is_not_measured", "features_are_told_in_shares",
-        "users_keep_to_their_arm", "headers_lead_to_the_candidate", "another_candidate_finds_users_served",
+        "weights_are_kept", "nothing_is_lost_while_weights_change", "windows_add_up", "the_future_is_not_measured",
+        "features_are_told_in_shares", "users_keep_to_their_arm", "headers_lead_to_the_candidate",
+        "another_candidate_finds_users_served",
     ],
 )  # fmt: skip
 async def test_the_platform_keeps_its_promise(name: str) -> None:
