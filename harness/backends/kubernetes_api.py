@@ -4,7 +4,7 @@ What fails for a while is tried again, with exponential back-off and jitter, and
 says: no answer, a connection that is reset, 429, 5xx. A conflict (409) is the caller's, who has to read again.
 """
 
-import re
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +13,17 @@ from typing import Any, Final
 import anyio
 
 from harness import seeds
-from harness.backends.webhook import Patience, retry_after_s
+from harness.backends.kubernetes_refusals import (
+    CONFLICT,
+    GONE,
+    NOT_FOUND,
+    after_s_of,
+    code_of,
+    refusal,
+    thing,
+    words_of,
+)
+from harness.backends.webhook import Patience
 from harness.clock import is_virtual, now_ns
 from harness.domain.real import KubernetesPlan
 from harness.domain.units import SECOND
@@ -22,10 +32,7 @@ from harness.manifests.common import MANAGER, Manifest
 
 PATIENCE: Final = Patience(attempts=8, attempt_s=10.0, within_s=30.0, base_s=0.1, most_s=5.0)
 """Of one call, all its tries together."""
-NOT_FOUND: Final = 404
-CONFLICT: Final = 409
 BUSY: Final = (429, 500, 502, 503, 504)
-_LACKS: Final = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Api:
         self._plan, self._patience = plan, patience
         self._jitter, self._draws = seeds.stream(seed, f"kubernetes/{error.__name__}"), 0
         self._client: Any = None
+        self._watcher: Any = None
 
     @property
     def is_open(self) -> bool:
@@ -87,7 +95,9 @@ class Api:
             raise self.error("a cluster is real, and is not asked on virtual time; run with `--clock real`")
         try:
             from lightkube import AsyncClient, KubeConfig
+            from lightkube.config.client_adapter import ConnectionParams
             from lightkube.core.exceptions import ConfigError
+            from lightkube.core.generic_client import GenericAsyncClient
         except ImportError:
             raise self.error(
                 "Kubernetes needs lightkube, which is not installed: pip install 'rollout-harness[kubernetes]' "
@@ -96,6 +106,7 @@ class Api:
         try:
             config = KubeConfig.from_env().get(self._plan.context)
             self._client = AsyncClient(config, namespace=self.namespace, field_manager=MANAGER)
+            self._watcher = GenericAsyncClient(ConnectionParams(), config, namespace=self.namespace)
         except (ConfigError, OSError, ValueError) as error:
             raise self.error(
                 f"no cluster can be reached: {error}; set KUBECONFIG, or real.kubernetes.context to one of its contexts"
@@ -105,13 +116,25 @@ class Api:
         """Close its connections; closing again changes nothing."""
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            await client.close()
+            await self._watcher.close()
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def get(self, kind: Kind, name: str) -> Manifest | None:
         """An object; None where there is none of that name."""
         return await self._called("get", kind, name, lambda it: it.get(resource(kind), name), missing=True)
+
+    async def create(self, kind: Kind, body: Manifest) -> Manifest:
+        """A new object, as `MANAGER`.
+
+        Raises:
+            Conflict: there is one of that name.
+            BackendError: it was refused, or not answered in time.
+        """
+        made = resource(kind)(body)
+        found: Manifest = await self._called("create", kind, body["metadata"]["name"], lambda it: it.create(made))
+        return found
 
     async def apply(self, kind: Kind, body: Manifest) -> Manifest:
         """Server-side apply as `MANAGER`, taking over what others have set.
@@ -147,13 +170,16 @@ class Api:
     async def watch(
         self, kind: Kind, labels: Mapping[str, str], version: str, server_s: int
     ) -> AsyncIterator[tuple[str, Manifest]]:
-        """Changes since a version, as (ADDED, MODIFIED or DELETED, object).
+        """Changes since a version, as (ADDED, MODIFIED, DELETED or BOOKMARK, object), until the server ends the watch.
+
+        A bookmark's object has nothing but the version that the watch has come to. lightkube's own watch asks for none,
+        and asks anew without a pause whenever a server ends it.
 
         Args:
             kind: of the objects.
             labels: that they have.
             version: to begin after.
-            server_s: the server ends the watch after so long, and it is begun again where it ended.
+            server_s: the server ends the watch after so long.
 
         Raises:
             Gone: that is too long ago.
@@ -161,20 +187,37 @@ class Api:
         """
         import httpx2
 
-        made = self._open().watch(
-            resource(kind), labels=dict(labels), resource_version=version, server_timeout=server_s
-        )  # fmt: skip
+        self._open()
+        asked = self._watcher.prepare_request("list", res=resource(kind), watch=True, params={
+            "resourceVersion": version, "timeoutSeconds": server_s, "allowWatchBookmarks": "true",
+            "labelSelector": ",".join(f"{name}={value}" for name, value in labels.items()),
+        })  # fmt: skip
+        asked.timeout = httpx2.Timeout(self._patience.attempt_s, read=None)
         try:
-            async for what, found in made:
-                yield what, found
+            answer = await self._watcher.send(self._watcher.build_adapter_request(asked), stream=True)
+            try:
+                if answer.is_error:
+                    await answer.aread()
+                self._watcher.raise_for_status(answer)
+                async for line in answer.aiter_lines():
+                    told = json.loads(line)
+                    if told["type"] == "ERROR":
+                        raise self._ended(kind, told["object"])
+                    yield told["type"], told["object"]
+            finally:
+                await answer.aclose()
         except httpx2.HTTPStatusError as error:
-            if _code(error) == 410:
+            if code_of(error) == GONE:
                 raise Gone from None
-            raise self._refused("watch", kind, "", error) from error
-        except (httpx2.HTTPError, OSError) as error:
-            raise self.error(f"the watch of {kind.plural} broke off: {_words(error)}") from error
-        finally:
-            await made.aclose()
+            raise refusal(self.error, self.namespace, "watch", kind, "", error) from error
+        except (httpx2.HTTPError, OSError, ValueError) as error:
+            raise self.error(f"the watch of {kind.plural} broke off: {words_of(error)}") from error
+
+    def _ended(self, kind: Kind, status: Manifest) -> Exception:
+        """What a Status in a watch's stream comes to."""
+        if status.get("code") == GONE:
+            return Gone()
+        return self.error(f"the watch of {kind.plural} was ended: {status.get('message', status.get('code'))}")
 
     # --- tries --------------------------------------------------------------------------------------------------------
 
@@ -198,48 +241,27 @@ class Api:
             except TimeoutError:
                 said = f"no answer within {patience.attempt_s:g} s"
             except httpx2.HTTPStatusError as error:
-                code = _code(error)
+                code = code_of(error)
                 if code == CONFLICT:
                     raise Conflict from error
                 if code == NOT_FOUND and missing:
                     return None
                 if code not in BUSY:
-                    raise self._refused(verb, kind, name, error) from error
-                said, after_s = f"HTTP {code}, {_words(error)}", _after_s(error)
+                    raise refusal(self.error, self.namespace, verb, kind, name, error) from error
+                said, after_s = f"HTTP {code}, {words_of(error)}", after_s_of(error)
             except (httpx2.HTTPError, OSError) as error:
-                said = _words(error)
+                said = words_of(error)
             wait_s = max(after_s, patience.wait_s(attempt, self._drawn()))
             if attempt == patience.attempts or now_ns() + wait_s * SECOND > last_ns:
                 break
             await anyio.sleep(wait_s)
-        raise self.error(f"the API server did not {verb} {_thing(kind, name)} in {attempt} tries: {said}")
+        raise self.error(f"the API server did not {verb} {thing(kind, name)} in {attempt} tries: {said}")
 
     def _drawn(self) -> float:
         self._draws += 1
         return float(self._jitter.generator(self._draws).random())
 
-    def _refused(self, verb: str, kind: Kind, name: str, error: Any) -> BackendError:
-        """What to do about it, by what the server says."""
-        code, what = _code(error), _thing(kind, name)
-        if code == 403:
-            found = _LACKS.search(_words(error))
-            lacks, of, group = found.groups() if found else (verb, kind.plural, kind.group)
-            return self.error(
-                f"the API server does not let us {lacks} {what} in {self.namespace}: the Role {MANAGER} lacks the rule "
-                f'{{apiGroups: ["{group}"], resources: ["{of}"], verbs: ["{lacks}"]}}; `harness export kubernetes` '
-                f"writes the Role (production/harness-role.yaml)"
-            )
-        if code == 401:
-            return self.error("the API server does not know us (401): the kubeconfig's credentials are not valid now")
-        if code == NOT_FOUND:
-            return self.error(
-                f"the API server knows no {what} in {self.namespace}: is the namespace there, and the API "
-                f"{kind.group or 'core'}/{kind.version}? `harness export kubernetes` writes the namespace"
-            )
-        return self.error(f"the API server refused to {verb} {what} (HTTP {code}): {_words(error)}")
 
-
-@cache
 @cache
 def resource(kind: Kind) -> Any:
     """A class of lightkube's for a kind, whose objects are plain dicts.
@@ -251,22 +273,3 @@ def resource(kind: Kind) -> Any:
 
     info = create_api_info(kind.group, kind.version, kind.name, kind.plural)
     return type(kind.name, (GenericNamespacedResource,), {"_api_info": info})
-
-
-def _thing(kind: Kind, name: str) -> str:
-    return f"{kind.name} {name}" if name else kind.plural
-
-
-def _code(error: Any) -> int:
-    """In a watch's stream it stands in the Status alone."""
-    status = getattr(error, "status", None)
-    return int(error.response.status_code if error.response is not None else status.code)
-
-
-def _words(error: Any) -> str:
-    status = getattr(error, "status", None)
-    return str((status and status.message) or error or type(error).__name__)
-
-
-def _after_s(error: Any) -> float:
-    return retry_after_s(error.response.headers.get("Retry-After", "")) if error.response is not None else 0.0

@@ -48,6 +48,8 @@ class Held:
         self.trouble = ""
         """Why they are not known as they are now; empty while they are."""
         self.lists = 0
+        self.news = 0
+        """Changes and bookmarks that watches have told."""
         self._api, self._kind, self._labels, self._changed = api, kind, dict(labels), changed
         self._silent_s = silent_s
         self._version = ""
@@ -68,36 +70,49 @@ class Held:
         """Watch until cancelled; `list` was called before."""
         wait_s = AGAIN_S[0]
         while True:
-            before_ns = now_ns()
+            before_ns, news, anew = now_ns(), self.news, True
             try:
-                await self._watch()
+                anew = not await self._watch()
             except Gone:
                 log.info("the history of %s was forgotten: listed again", self._kind.plural)
             except BackendError as error:
                 log.warning("%s", error)
-            if now_ns() - before_ns >= self._silent_s * SECOND:
+            if self.news > news or now_ns() - before_ns >= self._silent_s * SECOND:
                 wait_s = AGAIN_S[0]
-            else:
-                await anyio.sleep(wait_s)
-                wait_s = min(2 * wait_s, AGAIN_S[1])
-            try:
-                await self.list()
-            except BackendError as error:
-                self.trouble = str(error)
-                log.warning("%s", error)
+            await anyio.sleep(wait_s)
+            wait_s = min(2 * wait_s, AGAIN_S[1])
+            if anew:
+                await self._again()
 
-    async def _watch(self) -> None:
-        """Take changes, until there has been none for a while."""
+    async def _again(self) -> None:
+        try:
+            await self.list()
+        except BackendError as error:
+            self.trouble = str(error)
+            log.warning("%s", error)
+
+    async def _watch(self) -> bool:
+        """Take changes; whether the server ended the watch, which may go on where it ended. Else it fell silent."""
         changes = self._api.watch(self._kind, self._labels, self._version, SERVER_S)
         async with aclosing(changes):  # type: ignore[type-var]
             with anyio.move_on_after(self._silent_s) as patience:
                 async for what, found in changes:
                     patience.deadline = anyio.current_time() + self._silent_s
+                    self.news += 1
+                    self._version = found["metadata"]["resourceVersion"]
                     if what in {"ADDED", "MODIFIED", "DELETED"}:
                         self._put(found["metadata"]["name"], None if what == "DELETED" else found)
+                return True
+        return False
+
+    def took(self, found: Manifest) -> None:
+        """An object as we have just written it: the watch may still tell of it as it was before."""
+        self._put(found["metadata"]["name"], found)
 
     def _put(self, name: str, found: Manifest | None) -> None:
         before = self.objects.get(name)
+        if found is not None and _older(found, before):
+            return
         if found is None:
             self.objects.pop(name, None)
         else:
@@ -108,3 +123,10 @@ class Held:
 
 def _version(held: Manifest | None) -> str | None:
     return held["metadata"]["resourceVersion"] if held else None
+
+
+def _older(found: Manifest, held: Manifest | None) -> bool:
+    """Whether it is the same object, as it was wanted earlier."""
+    if held is None or held["metadata"].get("uid") != found["metadata"].get("uid"):
+        return False
+    return bool(found["metadata"].get("generation", 0) < held["metadata"].get("generation", 0))
