@@ -189,8 +189,10 @@ def seen(run: Rollout, out: str, folder: Path) -> Found:
         arms = events.last(Totalled).arms
         lost = sum(sum(lost_in(arms[role].errors).values()) for role in SERVING if role in arms)
         weights = ", ".join(f"{role} {share / 100:g}%" for role, share in events.last(RunEnded).weights.items())
-    except HarnessError:  # the log stops before, or no traffic began
-        weights = "stable (the page says)" if "Stable has all traffic" in out else weights
+    except HarnessError:  # the log stops before, or no traffic began: the router's own word
+        kept = next(folder.glob("reports/*/2*/router/routing.json"), None)
+        shares = json.loads(kept.read_text())["routing"]["weights"] if kept else {}
+        weights = ", ".join(f"{role} {share * 100:g}%" for role, share in shares.items()) or "none began"
     told = [f"{each['what']}: {each['text']}" for each in result.get("outages", [])]
     return Found(
         result["outcome"], run.process.returncode, lost, result["failed_requests"], result["requests"], weights,

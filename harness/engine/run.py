@@ -129,6 +129,9 @@ async def _through(lifecycle: "Lifecycle", stopped_by: Callable[[], str]) -> Out
     try:
         end = await (inbox.unless_aborted(lifecycle.run) if inbox else lifecycle.run())
     except anyio.get_cancelled_exc_class():
+        if failure := lifecycle.executor.log.failure:  # found by a task beside this one, which is cancelled for it
+            await lifecycle.conclude(_ending(failure))
+            raise
         by = stopped_by()
         await lifecycle.conclude(End(Outcome.ABORTED, f"stopped by {by}"), interrupted=by)
         raise

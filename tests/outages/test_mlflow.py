@@ -40,7 +40,7 @@ def parts(service: Service, forwarder: Forwarder, stage: Stage) -> dict[str, str
         f"router: {{webhook: {front}/weights}}"
     )
     store = f"'mlflow+http://127.0.0.1:{forwarder.port}'"
-    return {"backends": f"serving: http, router: webhook, registry: {store}, tracker: {store}", "real": real}
+    return {"backends": f"serving: http, router: webhook, registry: {store}", "real": real}
 
 
 def test_one_that_is_not_there_keeps_the_run_from_touching_traffic(
