@@ -14,13 +14,16 @@ import anyio
 
 from harness.backends import kubernetes_health as health
 from harness.backends.kubernetes_front import Answered, asked
-from harness.backends.kubernetes_keeper import LOOK_S, Keeper
+from harness.backends.kubernetes_keeper import HOPELESS, LOOK_S, Keeper
 from harness.domain.model import ARMS, SERVING, Revision, Role, TrainedModel
-from harness.domain.units import SECOND
+from harness.domain.units import SECOND, duration_text
 from harness.errors import ServingError
+from harness.manifests.workloads import grace_s
 from harness.protocols import Notice, Readiness
 from harness.realtime import Place, Point
 
+GONE_S: Final = 30.0
+"""Over its grace period: how long a pod that is taken down may be there."""
 FOUND_S: Final = 5.0
 """How long pods that were found may take to be known to the router, before the run goes on without them."""
 
@@ -51,6 +54,7 @@ class KubernetesFleet(Keeper):
         await self._until_ready(Role.STABLE)
         await self._objects.service(Role.CANDIDATE, self._arms[Role.CANDIDATE])
         await self._scale(Role.CANDIDATE)
+        await self._sweep()
 
     async def attach(self, models: Mapping[Role, TrainedModel], wanted: Mapping[Role, int], point: Point) -> None:
         """Take up the objects that a killed run left; all of them are marked with our token first."""
@@ -106,12 +110,57 @@ class KubernetesFleet(Keeper):
         await self._forget()
 
     async def _take_down(self) -> None:
-        """Whatever users may be sent to is left: what stable's Service points at, and who has a share by the route."""
-        keep = {await self._objects.behind(Role.STABLE)}
-        keep |= {await self._objects.behind(role) for role, share in (await self._objects.shares()).items() if share}
+        """Whoever has traffic is left, and what has none has no pods any more.
+
+        By the route, where there is one; else stable is left, or, where it has no pods, the candidate. Behind stable's
+        Service there are the pods of whoever is left with all of it: the next run begins with all traffic there.
+        """
+        shares = await self._objects.shares()
+        there = [role for role in ARMS if self._wanted.get(role) and not (role is Role.STABLE and self._led_elsewhere)]
+        left = [role for role in SERVING if shares.get(role)] or there[:1]
+        kept = {await self._objects.behind(role) if shares else self._name(role) for role in left}
+        if left == [Role.CANDIDATE]:
+            await self._objects.service(Role.STABLE, self._arms[Role.CANDIDATE])
+        kept.add(await self._objects.behind(Role.STABLE))
         for role, arm in self._arms.items():
-            if arm.deployment not in keep:
+            if arm.deployment not in kept:
                 await self._objects.deployment(role, arm, 0)
+
+    async def _sweep(self) -> None:
+        """Take down what runs that nobody took up again have left: pods of ours that no Service leads to."""
+        ours = {arm.deployment for arm in self._arms.values()}
+        for name, held in list(self._deployments.objects.items()):
+            if name not in ours and held["spec"].get("replicas"):
+                await self._objects.none_of(name)
+
+    async def _until_ready(self, role: Role) -> None:
+        """Until all pods of an arm are ready, or one is hopeless, or time is over.
+
+        Raises:
+            ServingError: which pod it is, what Kubernetes calls it, and what to do.
+        """
+        within_ns, trouble = self._scenario.rollout.ready_within_ns, None
+        with anyio.move_on_after(within_ns / SECOND):
+            while self._ready(role) < self._wanted[role]:
+                self._check()
+                trouble = self._trouble_of(role)
+                if trouble and trouble.hopeless:
+                    raise ServingError(f"{self._called(role)} cannot be served: {trouble.told(self._plan.namespace)}")
+                await anyio.sleep(LOOK_S)
+            return
+        trouble = trouble or health.late_of(self._pods_of(role))
+        why = self._refused or self._pods.trouble or (trouble.told(self._plan.namespace) if trouble else "")
+        why = why or f"see kubectl describe deployment -n {self._plan.namespace} {self._name(role)}"
+        raise ServingError(f"{self._called(role)} was not ready within {duration_text(within_ns)}: {why}")
+
+    async def _until_gone(self, deployments: list[str]) -> None:
+        """Until there are no pods of these."""
+        with anyio.move_on_after(grace_s(self._scenario) + GONE_S):
+            while any(health.pods_of(self._pods.objects.values(), each) for each in deployments):
+                self._check()
+                await anyio.sleep(LOOK_S)
+            return
+        raise ServingError(f"pods of {', '.join(deployments)} should be gone, and are still there")
 
     # --- as Serving ---------------------------------------------------------------------------------------------------
 
@@ -142,15 +191,13 @@ class KubernetesFleet(Keeper):
         """Wanted, and ready: available to users by the Deployment's status, and known to the router.
 
         Raises:
-            ServingError: told once of each candidate whose pods will not get ready by themselves: which, and why.
+            ServingError: a candidate's pods will not get ready by themselves; which, why, and what to do. It is told
+                once, to whoever looks after the notice of it.
         """
         self._check()
-        for role in self._wanted:
-            trouble = self._trouble_of(role)
-            raised = (trouble.pod, "raised") if trouble else ("", "")
-            if role is not Role.STABLE and trouble and trouble.hopeless and raised not in self._told:
-                self._told.add(raised)
-                raise ServingError(f"{self._called(role)} does not get ready: {trouble.told(self._plan.namespace)}")
+        due, self._due = self._due, ""
+        if due:
+            raise ServingError(due)
         return {role: Readiness(self._wanted[role], self._ready(role)) for role in SERVING if role in self._wanted}
 
     async def probe(self, role: Role) -> bool:
@@ -172,6 +219,8 @@ class KubernetesFleet(Keeper):
             raise ServingError("the pods are not looked after; `start` first")
         with contextlib.suppress(anyio.ClosedResourceError):  # stopped while the last one was taken
             async for notice in self._receiver:
+                # Whoever looks because of this notice is told that waiting is in vain: once, and nobody else.
+                self._due = notice.text if notice.kind == HOPELESS and Role.STABLE not in notice.on else ""
                 yield notice
 
     def scraped(self) -> Mapping[str, Mapping[str, str]]:

@@ -172,8 +172,8 @@ class Api:
     ) -> AsyncIterator[tuple[str, Manifest]]:
         """Changes since a version, as (ADDED, MODIFIED, DELETED or BOOKMARK, object), until the server ends the watch.
 
-        A bookmark's object has nothing but the version that the watch has come to. lightkube's own watch asks for none,
-        and asks anew without a pause whenever a server ends it.
+        A bookmark's object is but the version that the watch has come to. lightkube's own watch asks for none, and asks
+        anew at once whenever a server ends it.
 
         Args:
             kind: of the objects.

@@ -15,21 +15,19 @@ from harness.backends.kubernetes_watch import SILENT_S, Held
 from harness.backends.webhook import Patience
 from harness.domain.model import ARMS, SERVING, Revision, Role, TrainedModel
 from harness.domain.scenario import Scenario
-from harness.domain.units import SECOND, duration_text
 from harness.errors import ServingError
 from harness.manifests.common import Manifest, labels
-from harness.manifests.workloads import grace_s
 from harness.protocols import Notice
 from harness.realtime import Place, Point
 
 NOTICES: Final = 10_000
+HOPELESS: Final = "replica_failed"
+"""A notice: an arm's pods will not get ready by themselves."""
 LOOK_S: Final = 0.02
 AGAIN_S: Final = 1.0
 """Until what was refused is tried again."""
 POINT_S: Final = 40.0
 """How long a router may take to be pointed elsewhere."""
-GONE_S: Final = 30.0
-"""Over its grace period: how long a pod that is taken down may be there."""
 
 
 class Keeper:
@@ -60,6 +58,8 @@ class Keeper:
         self._led_elsewhere = False
         """Stable's Service does not lead to stable's pods yet: they have to be ready before."""
         self._told: set[tuple[str, str]] = set()
+        self._due = ""
+        """What whoever looks next is told."""
         self._refused = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: Exception | None = None
@@ -154,7 +154,9 @@ class Keeper:
     # --- pods ---------------------------------------------------------------------------------------------------------
 
     async def _scale(self, role: Role) -> None:
-        await self._objects.deployment(role, self._arms[role], self._wanted[role])
+        written = await self._objects.deployment(role, self._arms[role], self._wanted[role])
+        if written is not None:
+            self._deployments.took(written)
         self._turn.set()
 
     def _ready(self, role: Role) -> int:
@@ -209,42 +211,13 @@ class Keeper:
         if trouble and trouble.hopeless and (trouble.pod, "hopeless") not in self._told:
             self._told.add((trouble.pod, "hopeless"))
             told = f"{self._called(role)} does not get ready: {trouble.told(self._plan.namespace)}"
-            self._tell("replica_failed", (role,), told)
+            self._tell(HOPELESS, (role,), told)
 
     def _name(self, role: Role) -> str:
         return self._arms[role].deployment
 
     def _called(self, role: Role) -> str:
         return f"{role} (Deployment {self._name(role)})"
-
-    async def _until_ready(self, role: Role) -> None:
-        """Until all pods of an arm are ready, or one is hopeless, or time is over.
-
-        Raises:
-            ServingError: which pod it is, what Kubernetes calls it, and what to do.
-        """
-        within_ns, trouble = self._scenario.rollout.ready_within_ns, None
-        with anyio.move_on_after(within_ns / SECOND):
-            while self._ready(role) < self._wanted[role]:
-                self._check()
-                trouble = self._trouble_of(role)
-                if trouble and trouble.hopeless:
-                    raise ServingError(f"{self._called(role)} cannot be served: {trouble.told(self._plan.namespace)}")
-                await anyio.sleep(LOOK_S)
-            return
-        trouble = trouble or health.late_of(self._pods_of(role))
-        why = self._refused or self._pods.trouble or (trouble.told(self._plan.namespace) if trouble else "")
-        why = why or f"see kubectl describe deployment -n {self._plan.namespace} {self._name(role)}"
-        raise ServingError(f"{self._called(role)} was not ready within {duration_text(within_ns)}: {why}")
-
-    async def _until_gone(self, deployments: list[str]) -> None:
-        """Until there are no pods of these."""
-        with anyio.move_on_after(grace_s(self._scenario) + GONE_S):
-            while any(health.pods_of(self._pods.objects.values(), each) for each in deployments):
-                self._check()
-                await anyio.sleep(LOOK_S)
-            return
-        raise ServingError(f"pods of {', '.join(deployments)} should be gone, and are still there")
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 

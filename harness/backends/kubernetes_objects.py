@@ -49,7 +49,7 @@ class Objects:
         if made is not None:
             await self._put(CLAIM, made["metadata"]["name"], lambda held: None if held else made)
 
-    async def deployment(self, role: Role, arm: Arm, replicas: int) -> None:
+    async def deployment(self, role: Role, arm: Arm, replicas: int) -> Manifest | None:
         """So many pods of an arm; one that was never wanted is not made for none.
 
         With an autoscaler the count is the least: pods that it has added stay.
@@ -65,7 +65,19 @@ class Objects:
             count = max(replicas, min(now, most)) if most and replicas else replicas
             return workloads.deployment(self._scenario, role, arm.revision, count, name=arm.deployment)
 
-        await self._put(DEPLOYMENT, arm.deployment, make)
+        return await self._put(DEPLOYMENT, arm.deployment, make)
+
+    async def none_of(self, deployment: str) -> None:
+        """No pods of a Deployment, whatever it runs; one that is not there is left so."""
+
+        def make(held: Manifest | None) -> Manifest | None:
+            if held is None:
+                return None
+            head = {name: held["metadata"][name] for name in ("name", "namespace", "labels")}
+            whole = {name: held[name] for name in ("apiVersion", "kind")}
+            return {**whole, "metadata": head, "spec": {**held["spec"], "replicas": 0}}
+
+        await self._put(DEPLOYMENT, deployment, make)
 
     async def _autoscaler(self, role: Role, arm: Arm, replicas: int) -> None:
         made = workloads.autoscaler(self._scenario, role, arm.revision, replicas, deployment=arm.deployment)
@@ -95,8 +107,8 @@ class Objects:
         route = await self._api.get(ROUTE, model_name(self._scenario))
         return weights_of(self._scenario, route) if route else {}
 
-    async def _put(self, kind: Kind, name: str, make: Make) -> None:
-        await put(self._api, self._where, kind, name, make)
+    async def _put(self, kind: Kind, name: str, make: Make) -> Manifest | None:
+        return await put(self._api, self._where, kind, name, make)
 
 
 def behind_of(service: Manifest | None) -> str:

@@ -16,6 +16,7 @@ from fakes.kube_admission import Write
 from fakes.kube_api import Fault, Ill, PodScript, Wrong
 from fakes.kube_kinds import AUTOSCALER, CLAIM, DEPLOYMENT, POD, ROUTE
 from harness.backends.kubernetes_fence import RUN, TOKEN
+from harness.backends.kubernetes_keeper import HOPELESS
 from harness.clock import run_virtual
 from harness.contracts.fleets import FleetBench, check_fleet
 from harness.domain.model import ARMS, Role
@@ -116,21 +117,38 @@ async def test_stable_keeps_its_old_pods_until_its_new_ones_are_ready(ml: Cluste
     assert len(ml.pods(1)) == 1
 
 
-@pytest.mark.parametrize(
-    ("share", "left"),
-    [({Role.STABLE: WHOLE, Role.CANDIDATE: 0}, (1, 0)), ({Role.STABLE: 0, Role.CANDIDATE: WHOLE}, (1, 1))],
-    ids=["rolled back", "promoted"],
-)
-async def test_who_has_the_traffic_goes_on_when_the_harness_ends(ml: Cluster, share: dict[Role, int], left: object):
+@pytest.mark.parametrize("routed", [True, False], ids=["by a route", "by a router of one's own"])
+@pytest.mark.parametrize("promoted", [False, True], ids=["rolled back", "promoted"])
+async def test_who_has_the_traffic_goes_on_when_the_harness_ends(ml: Cluster, promoted: bool, routed: bool):
     around = ml.fleet(FLEET)
     await around.start()
     await around.fleet.apply(dict.fromkeys(ARMS, 1))
     await around.ready(Role.CANDIDATE, 1)
-    ml.api.writer.create(ROUTE, "ml", routes.http_route(FLEET, Routing(share)), Write())
+    if promoted:
+        await around.fleet.apply({Role.STABLE: 0, Role.CANDIDATE: 1})
+    if routed:
+        share = {Role.STABLE: 0, Role.CANDIDATE: WHOLE} if promoted else {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
+        ml.api.writer.create(ROUTE, "ml", routes.http_route(FLEET, Routing(share)), Write())
     await around.fleet.stop()
     await around.fleet.stop()
-    assert (ml.replicas(1), ml.replicas(2)) == left
+    assert (ml.replicas(1), ml.replicas(2)) == ((0, 1) if promoted else (1, 0))
+    assert ml.behind(Role.STABLE) == ("m-v2" if promoted else "m-v1")  # the next run begins with all traffic there
     assert not around.fleet.scraped()
+
+
+async def test_what_nobody_took_up_again_is_taken_down_by_the_next_run(ml: Cluster):
+    around = ml.fleet(FLEET)
+    await around.start()
+    await around.fleet.apply(dict.fromkeys(ARMS, 1))
+    await around.ready(Role.CANDIDATE, 1)
+    stable = ml.pods(1)
+    await around.fleet.leave()
+    later = ml.fleet(FLEET, token=2)
+    later.inform(1, 3)
+    await later.start()
+    assert (ml.replicas(1), ml.replicas(2), ml.behind(Role.CANDIDATE)) == (1, 0, "m-v3")
+    assert ml.pods(1) == stable
+    await eventually(lambda: not ml.pods(2))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +237,12 @@ async def test_why_a_candidate_does_not_get_ready_is_told(ml: Cluster, reason: s
     await eventually(lambda: any(reason in each.text and remedy in each.text for each in around.heard))
     told = next(each for each in around.heard if reason in each.text)
     assert told.on == (Role.CANDIDATE,)
-    assert "m-v2" in told.text
+    assert "Deployment m-v2" in told.text
+    if reason != "Unschedulable":  # room may come
+        await eventually(lambda: around.heard[-1].kind == HOPELESS)
+        with pytest.raises(ServingError, match=f"Deployment m-v2.*pod m-v2-.*{reason}"):
+            await around.fleet.observe()
+    assert (await around.fleet.observe())[Role.CANDIDATE] == Readiness(1, 0)
     await around.fleet.leave()
     await listening
 
