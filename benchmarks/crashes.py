@@ -5,11 +5,12 @@
 Claim: after each of them traffic ends on a verified revision, the log is whole (each line reads, numbered without a
 gap, one end), no process is left, nothing was registered or promoted twice, and the registry's aliases fit the outcome.
 
-Each trial is `harness run` as a user types it, with processes as replicas, made quick; by turns a healthy canary behind
-the built-in router, one behind HAProxy, a blue-green rollout, a canary that is rolled back, and a rolling update.
-Every other kill comes as soon as a certain event stands in the log (so also between an intent and its effect), the
-others at moments that are spread evenly over the life of the run, from its first event to the end of the process; how long that is, one
-run of each kind tells beforehand. In every fifth trial the harness that has taken the run up is killed as well.
+Each trial is `harness run` as a user types it, with processes as replicas, made quick; by turns a healthy canary
+behind the built-in router, one behind HAProxy, a blue-green rollout, a canary that is rolled back, and a rolling
+update. Every other kill comes as soon as a certain event stands in the log (so also between an intent and its effect),
+the others at moments that are spread evenly over the life of the run, from its first event to the end of the process;
+how long that is, one run of each kind tells beforehand. In every fifth trial the harness that has taken the run up is
+killed as well.
 """
 
 import argparse
