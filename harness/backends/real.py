@@ -201,9 +201,11 @@ def http(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
 
 
 def kubernetes(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
-    """Pods of a cluster (``serving: kubernetes``)."""
+    """Pods of a cluster (``serving: kubernetes``); BackendError where there is none that answers."""
     from harness.backends.kubernetes import KubernetesFleet
+    from harness.backends.kubernetes_reach import reach
 
+    reach(scenario.real.kubernetes)
     return _assembled(scenario, KubernetesFleet(scenario), window_ns)
 
 
