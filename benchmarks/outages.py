@@ -178,6 +178,7 @@ def tried(outage: Outage, seed: int, folder: Path) -> Found:
 
 def seen(run: Rollout, out: str, folder: Path) -> Found:
     """All that a run has left."""
+    out = out[out.find("{") :] if "{" in out else ""  # MLflow prints before it
     if not out:
         return Found(
             "?", run.process.returncode, None, None, None, "?", len(left(folder)), (folder / "said").read_text()
@@ -192,7 +193,7 @@ def seen(run: Rollout, out: str, folder: Path) -> Found:
     except HarnessError:  # the log stops before, or no traffic began: the router's own word
         kept = next(folder.glob("reports/*/2*/router/routing.json"), None)
         shares = json.loads(kept.read_text())["routing"]["weights"] if kept else {}
-        weights = ", ".join(f"{role} {share * 100:g}%" for role, share in shares.items()) or "none began"
+        weights = ", ".join(f"{role} {share / 100:g}%" for role, share in shares.items()) or "none began"
     told = [f"{each['what']}: {each['text']}" for each in result.get("outages", [])]
     return Found(
         result["outcome"], run.process.returncode, lost, result["failed_requests"], result["requests"], weights,
