@@ -118,6 +118,7 @@ def check_references(scenario: Scenario) -> Findings:
     _users(scenario, told)
     found += _load(scenario, told)
     found += _gates(scenario, held, told)
+    found += _prometheus(scenario, told)
     if told.problems:
         raise ScenarioError(sorted(told.problems, key=lambda problem: (problem.line, problem.column)))
     notes = (*traffic, *(data.notes if data else ()), *told.notes, *timeline(scenario).overloads)
@@ -229,6 +230,19 @@ def _gates(scenario: Scenario, held: "Rows | None", told: _Told) -> Iterator[str
     told.notes += gatechecks.notes(scenario)
     if scenario.model.checks:
         yield f"{len(scenario.model.gates) + len(scenario.model.checks)} gates"
+
+
+def _prometheus(scenario: Scenario, told: _Told) -> Sequence[str]:
+    """What it would be asked, where the figures come from there."""
+    if scenario.backends.metrics != "prometheus":
+        return ()
+    from harness.app import prometheus_checks
+
+    found = prometheus_checks.check(scenario)
+    for key, message in found.problems:
+        told.add(message, *key)
+    told.notes += found.notes
+    return found.words
 
 
 def _retraining(scenario: Scenario, training: "Rows | None", told: _Told) -> Iterator[str]:

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from fakes.cluster import SimulatedCluster
+from harness.backends.prometheus import PrometheusMetrics
 from harness.clock import now_ns, run_virtual
 from harness.contracts import SOURCE_CHECKS, check_source
 from harness.contracts.sources import Bench, Happened
@@ -24,7 +25,9 @@ from harness.errors import BackendError
 from harness.protocols import ArmSample, MetricSource, Sample
 from harness.stats.histogram import Histogram
 from harness.users import Users
+from tests.backends.prometheus_bench import Bench as PrometheusBench
 from tests.backends.prometheus_bench import bench
+from tests.backends.prometheus_bench import scenario as prometheus_scenario
 from tests.build import scenario
 from tests.requires import program
 from tests.users.asked import Servers, asked, asks
@@ -147,6 +150,7 @@ async def test_users_keep_every_promise() -> None:
 async def test_prometheus_keeps_every_promise(tmp_path: Path) -> None:
     program("prometheus")
     async with bench(tmp_path) as one:
+        await ones_own_queries_are_answered(one)
 
         @asynccontextmanager
         async def again() -> AsyncIterator[Bench]:
@@ -157,6 +161,23 @@ async def test_prometheus_keeps_every_promise(tmp_path: Path) -> None:
 
         ran = await check_source(again)
     assert (ran.passed, ran.total, ran.not_applicable) == (len(SOURCE_CHECKS), len(SOURCE_CHECKS), ())
+
+
+async def ones_own_queries_are_answered(one: PrometheusBench) -> None:
+    """By a Prometheus that a user has: PromQL, labels of the user's, and a figure by itself."""
+    queries = {
+        "requests": 'model_requests_total{arm="$arm"}',
+        "failed": 'model_requests_total{$labels, code=~"5.."}',
+        "latency_buckets": "sum by (le) (increase(model_request_duration_seconds_bucket{$labels}[$window]))",
+        "utilisation": "0 * max(bench_mark{$labels}) + 0.5",
+    }
+    labels = {role: {"arm": role.value, "job": "harness"} for role in ARMS}
+    of = prometheus_scenario(url=one.server.url, lag_ns=SECOND // 5, queries=queries, labels=labels)
+    start = now_ns()
+    happened = (await one.traffic())[Role.STABLE]
+    arm = (await PrometheusMetrics(of, one.clients).sample(start, now_ns()))[Role.STABLE]
+    assert (arm.requests, arm.failed, arm.errors) == (happened.requests, happened.failed, {"http_503": happened.failed})
+    assert arm.figures()["utilisation"] == 0.5
 
 
 # --- each check notices one that does not -----------------------------------------------------------------------------
