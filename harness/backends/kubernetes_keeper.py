@@ -146,8 +146,11 @@ class Keeper:
                 self._tell("replica_ready", (role,), f"a pod of {role} is ready: {url}")
 
     def _behind(self) -> dict[Role, tuple[str, ...]]:
+        """Pods that users may reach: those of stable once its Service leads there, for a router may wait for that."""
+        waits = {Role.STABLE} if self._led_elsewhere else set()
         return {
-            role: tuple(health.url_of(pod, self._plan.port) for pod in self._pods_ready(role)) if count else ()
+            role: tuple(health.url_of(pod, self._plan.port) for pod in self._pods_ready(role))
+            if count and role not in waits else ()
             for role, count in self._wanted.items()
         }  # fmt: skip
 
