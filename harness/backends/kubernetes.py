@@ -178,7 +178,7 @@ class KubernetesFleet(Keeper):
             raise ServingError(f"replicas {dict(replicas)}: a count cannot be below 0")
         if absent := [role for role, count in replicas.items() if count and role not in SERVING]:
             raise ServingError(f"replicas {dict(replicas)}: {absent[0]} has none of its own, copies go to others")
-        mine = {role: count for role, count in replicas.items() if role in SERVING}
+        mine: dict[Role, int] = {role: count for role, count in replicas.items() if role in SERVING}
         if Role.BASELINE in mine and Role.BASELINE not in self._wanted:
             await self._objects.service(Role.BASELINE, self._arms[Role.BASELINE])
         self._wanted |= mine

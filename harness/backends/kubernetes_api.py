@@ -13,6 +13,7 @@ from typing import Any, Final
 import anyio
 
 from harness import seeds
+from harness.backends.kubernetes_connection import clients
 from harness.backends.kubernetes_refusals import (
     CONFLICT,
     GONE,
@@ -24,7 +25,7 @@ from harness.backends.kubernetes_refusals import (
     words_of,
 )
 from harness.backends.webhook import Patience
-from harness.clock import is_virtual, now_ns
+from harness.clock import now_ns
 from harness.domain.real import KubernetesPlan
 from harness.domain.units import SECOND
 from harness.errors import BackendError
@@ -91,26 +92,7 @@ class Api:
         Raises:
             BackendError: lightkube is not installed, there is no kubeconfig, or time is virtual.
         """
-        if is_virtual():
-            raise self.error("a cluster is real, and is not asked on virtual time; run with `--clock real`")
-        try:
-            from lightkube import AsyncClient, KubeConfig
-            from lightkube.config.client_adapter import ConnectionParams
-            from lightkube.core.exceptions import ConfigError
-            from lightkube.core.generic_client import GenericAsyncClient
-        except ImportError:
-            raise self.error(
-                "Kubernetes needs lightkube, which is not installed: pip install 'rollout-harness[kubernetes]' "
-                "(in a clone: pip install -e '.[kubernetes]')"
-            ) from None
-        try:
-            config = KubeConfig.from_env().get(self._plan.context)
-            self._client = AsyncClient(config, namespace=self.namespace, field_manager=MANAGER)
-            self._watcher = GenericAsyncClient(ConnectionParams(), config, namespace=self.namespace)
-        except (ConfigError, OSError, ValueError) as error:
-            raise self.error(
-                f"no cluster can be reached: {error}; set KUBECONFIG, or real.kubernetes.context to one of its contexts"
-            ) from error
+        self._client, self._watcher = clients(self._plan, self.error)
 
     async def close(self) -> None:
         """Close its connections; closing again changes nothing."""
@@ -123,7 +105,10 @@ class Api:
 
     async def get(self, kind: Kind, name: str) -> Manifest | None:
         """An object; None where there is none of that name."""
-        return await self._called("get", kind, name, lambda it: it.get(resource(kind), name), missing=True)
+        held: Manifest | None = await self._called(
+            "get", kind, name, lambda it: it.get(resource(kind), name), missing=True
+        )
+        return held
 
     async def create(self, kind: Kind, body: Manifest) -> Manifest:
         """A new object, as `MANAGER`.
@@ -153,8 +138,7 @@ class Api:
             )
             return made
 
-        found = await self._called("patch", kind, name, patched)
-        assert found is not None  # only `get` may find nothing
+        found: Manifest = await self._called("patch", kind, name, patched)
         return found
 
     async def list(self, kind: Kind, labels: Mapping[str, str]) -> tuple[dict[str, Manifest], str]:
@@ -165,7 +149,8 @@ class Api:
             objects = {each["metadata"]["name"]: each async for each in found}
             return objects, found.resourceVersion
 
-        return await self._called("list", kind, "", listed)  # type: ignore[return-value]
+        there: tuple[dict[str, Manifest], str] = await self._called("list", kind, "", listed)
+        return there
 
     async def watch(
         self, kind: Kind, labels: Mapping[str, str], version: str, server_s: int

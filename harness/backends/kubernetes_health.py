@@ -70,8 +70,8 @@ def available(deployment: Manifest | None) -> int:
     status = (deployment or {}).get("status") or {}
     if deployment is None or status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return 0
-    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
-    return max(0, status.get("availableReplicas", 0) - old)
+    old = int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
+    return max(0, int(status.get("availableReplicas", 0)) - old)
 
 
 def restarts(pod: Manifest | None) -> int:

@@ -55,8 +55,7 @@ def thing(kind: "Kind", name: str) -> str:
 
 def code_of(error: Any) -> int:
     """The status of HTTP."""
-    status = getattr(error, "status", None)
-    return int(error.response.status_code if error.response is not None else status.code)
+    return int(error.response.status_code if error.response is not None else error.status.code)
 
 
 def words_of(error: Any) -> str:
