@@ -133,7 +133,8 @@ class BuiltinRouter:
     async def _launch(self, port: int, metrics_port: int) -> None:
         """Start a process, and wait until it listens."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        plan = {name: getattr(self._plan, name) for name in self._plan.__slots__} | {"port": port}
+        plan = {name: getattr(self._plan, name) for name in self._plan.__slots__}
+        plan |= {"port": port, "webhook": None, "command": ()}  # another router's, and a secret
         told = self._folder / "settings.json"
         Settings(str(self._folder), type(self._plan)(**plan), self._drain_ns, metrics_port).write(told)
         command = (sys.executable, "-m", "harness.routing.process", "--settings", str(told))

@@ -77,7 +77,7 @@ class Asker:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=OURS,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=wait_s / (plan.retries + 1), sock_read=wait_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=wait_s / (plan.retries + 1)),
         )
 
     async def close(self) -> None:
@@ -123,6 +123,11 @@ class Asker:
             finally:
                 if answer is None or answer.rest is None:
                     self._replicas.done(replica)
+
+    async def more(self, rest: aiohttp.ClientResponse) -> bytes:
+        """The next part of a long answer, nothing at its end; no longer than a replica may be waited for."""
+        async with asyncio.timeout(self._wait_s):
+            return await rest.content.readany()
 
     def end(self, answer: Answer) -> None:
         """What a replica is still saying is not wanted any more, or is over."""

@@ -22,7 +22,7 @@ FORWARDED, SCHEME, NAMED = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-
 Pairs = Iterable[tuple[str, str]]
 
 
-def request_head(pairs: Pairs, remote: str | None, scheme: str = "http") -> CIMultiDict[str]:
+def request_head(pairs: Pairs, remote: str | None) -> CIMultiDict[str]:
     """The headers of a request as a replica gets them.
 
     `Host` is passed on as it came. Who asks is added to `X-Forwarded-For`; how, and at which host, is told where nobody
@@ -35,7 +35,7 @@ def request_head(pairs: Pairs, remote: str | None, scheme: str = "http") -> CIMu
     if remote:
         before = head.popall(FORWARDED, [])
         head[FORWARDED] = ", ".join((*before, remote))
-        head.setdefault(SCHEME, scheme)
+        head.setdefault(SCHEME, "http")
         if "Host" in head:
             head.setdefault(NAMED, head["Host"])
     return head

@@ -84,7 +84,7 @@ class Proxy:
         return response
 
     async def _asked(self, request: web.BaseRequest, role: Role, body: bytes) -> Answer:
-        headers = request_head(request.headers.items(), request.remote, request.scheme)
+        headers = request_head(request.headers.items(), request.remote)
         path = _path(request)
         mirrored = role is Role.STABLE and self._is_copied()
         arms = iter((role,))
@@ -131,7 +131,7 @@ class Proxy:
         await response.prepare(request)
         while answer.rest is not None:
             try:
-                chunk = await answer.rest.content.readany()
+                chunk = await self._asker.more(answer.rest)
             except BROKEN:  # the user has a part of it: the connection ends before the answer does
                 self._metrics.refused(answer.arm, "cut")
                 _cut(request)
@@ -152,6 +152,8 @@ class Proxy:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
             request.transport.write(CONTINUE)
         try:
+            if request.content.is_eof():  # all of it is there already: no timer
+                return await request.read()
             async with asyncio.timeout(GATHER_S):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
