@@ -38,7 +38,11 @@ NO_ANSWER: Final = re.compile(
 """How they say that a server, or what stands before it, could not be reached or could not answer."""
 EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 
-QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+QUIET: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for the result (`--json -`)
+}
 IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 """By default MLflow asks a server that is not there for minutes. Variables that are set already stand."""
 

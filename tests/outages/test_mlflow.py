@@ -40,7 +40,7 @@ def parts(service: Service, forwarder: Forwarder, stage: Stage) -> dict[str, str
         f"router: {{webhook: {front}/weights}}"
     )
     store = f"'mlflow+http://127.0.0.1:{forwarder.port}'"
-    return {"backends": f"serving: http, router: webhook, registry: {store}", "real": real}
+    return {"backends": f"serving: http, router: webhook, registry: {store}, tracker: {store}", "real": real}
 
 
 def test_one_that_is_not_there_keeps_the_run_from_touching_traffic(
@@ -78,6 +78,7 @@ def test_one_that_goes_before_the_promotion_leaves_traffic_and_the_name_on_stabl
     assert (run.verified, run.failed) == (Role.STABLE, {})
     assert run.events.of(RolledBack)
     assert not run.events.of(Promoted)
+    assert "View run" not in run.out  # standard output is the program's
     named = client(mlflow_server).get_model_version_by_alias("outage", "stable")
     assert int(named.version) == 1
     run.tells("the registry could not name outage:2 stable", "check that an MLflow server answers at", "left undone")
