@@ -106,8 +106,10 @@ class Held:
         return False
 
     def took(self, found: Manifest) -> None:
-        """An object as we have just written it: the watch may still tell of it as it was before."""
-        self._put(found["metadata"]["name"], found)
+        """An object as we have just written it, where the watch has not told yet of anything as new."""
+        held = self.objects.get(found["metadata"]["name"])
+        if held is None or _older(held, found):
+            self._put(found["metadata"]["name"], found)
 
     def _put(self, name: str, found: Manifest | None) -> None:
         before = self.objects.get(name)
