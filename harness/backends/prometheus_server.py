@@ -3,8 +3,9 @@
     Place.folder/prometheus/prometheus.yml, targets.json, data/      its settings, whom it scrapes, what it has scraped
     Place.folder/processes/prometheus.log                            what it says
 
-Where the user has a Prometheus (``real.prometheus.url``), nothing is started; ``Place.folder/targets.json`` says whom
-it should scrape, in the form of ``file_sd_configs``, follows the replicas as they come and go, and ends empty.
+Where the user has a Prometheus (``real.prometheus.url``), nothing is started; ``Place.state/targets/RUN.json`` says
+whom it should scrape, in the form of ``file_sd_configs``, follows the replicas as they come and go, and goes with the
+run. The folder is the same for all runs: ``files: [reports/.state/targets/*.json]`` finds them.
 
 It is not started again when it ends in the middle of a run: what was not scraped then nobody knows, and each look says
 that it could not be answered. Prometheus takes up a change of its targets once in five seconds: a new replica is seen
@@ -17,7 +18,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio
 
@@ -81,12 +82,13 @@ class ManagedPrometheus:
     @property
     def targets(self) -> Path:
         """The file of whom to scrape."""
+        if self._plan.url:
+            return self._place.state / "targets" / f"{quote(self._place.run, safe='')}.json"
         return self._folder / "targets.json"
 
     @property
     def _folder(self) -> Path:
-        folder = self._place.folder
-        return folder if self._plan.url else folder / NAME
+        return self._place.folder / NAME
 
     @property
     def _place(self) -> Place:
@@ -138,7 +140,7 @@ class ManagedPrometheus:
         if note is not None:
             await processes.stop(note, GRACE_S)
         if began and self._plan.url is not None:
-            self._write(dict)  # the addresses may be another's soon
+            self.targets.unlink(missing_ok=True)  # the addresses may be another's soon
 
     async def leave(self) -> None:
         """Tell it of replicas no more; it scrapes on."""

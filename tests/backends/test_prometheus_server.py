@@ -173,11 +173,10 @@ async def test_whom_nobody_can_scrape_is_told_before_users_ask(tmp_path: Path, m
 async def test_a_users_own_is_told_whom_to_scrape_and_then_that_nobody_is_there(tmp_path: Path) -> None:
     server = made(tmp_path, url="http://127.0.0.1:9", scrape_ns=SECOND // 100)
     found = {"http://127.0.0.1:81/metrics": {"arm": "stable"}}
-    tmp_path.joinpath("state").mkdir()
     await server.start(lambda: dict(found))
     assert (server.url, notes(tmp_path)) == ("http://127.0.0.1:9", ())
     told = json.loads(server.targets.read_text())
-    assert (server.targets, told[0]["targets"]) == (tmp_path / "targets.json", ["127.0.0.1:81"])
+    assert (server.targets, told[0]["targets"]) == (tmp_path / "state" / "targets" / "run.json", ["127.0.0.1:81"])
     found["https://churn.example/m"] = {"arm": "candidate"}
     with anyio.fail_after(60):
         while len(told) < 2:
@@ -186,7 +185,7 @@ async def test_a_users_own_is_told_whom_to_scrape_and_then_that_nobody_is_there(
     labels = {"arm": "candidate", "__scheme__": "https", "__metrics_path__": "/m"}
     assert told[1] == {"targets": ["churn.example:443"], "labels": labels}
     await server.stop()
-    assert json.loads(server.targets.read_text()) == []
+    assert not server.targets.exists()
 
 
 def test_what_is_no_address_is_no_target() -> None:
