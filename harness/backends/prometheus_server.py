@@ -56,7 +56,7 @@ class ManagedPrometheus:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self._plan = scenario.real.prometheus
+        self._plan, self._scenario = scenario.real.prometheus, scenario.name
         self._where: Place | None = None
         self._note: processes.Note | None = None
         self._written: str | None = None
@@ -228,7 +228,7 @@ class ManagedPrometheus:
     def _write(self, scraped: Scraped) -> None:
         """Write the targets if they have changed; a failure is told by `check`, and tried again."""
         try:
-            text = targets_text(scraped())
+            text = targets_text({url: {**self._ours(), **labels} for url, labels in scraped().items()})
             if text != self._written:
                 self.targets.parent.mkdir(parents=True, exist_ok=True)
                 beside = self.targets.with_suffix(".new")
@@ -238,6 +238,10 @@ class ManagedPrometheus:
             self._failed = ""
         except (OSError, BackendError) as error:
             self._failed = mask(str(error))
+
+    def _ours(self) -> Mapping[str, str]:
+        """Labels that tell one rollout from another, where one Prometheus scrapes several."""
+        return {"scenario": self._scenario, "run": self._place.run} if self._plan.url else {}
 
 
 # --- its files ---

@@ -182,7 +182,8 @@ async def test_a_users_own_is_told_whom_to_scrape_and_then_that_nobody_is_there(
         while len(told) < 2:
             await anyio.sleep(0.01)
             told = json.loads(server.targets.read_text())
-    labels = {"arm": "candidate", "__scheme__": "https", "__metrics_path__": "/m"}
+    labels = {"scenario": "made-in-python", "run": "run", "arm": "candidate"}
+    labels |= {"__scheme__": "https", "__metrics_path__": "/m"}
     assert told[1] == {"targets": ["churn.example:443"], "labels": labels}
     await server.stop()
     assert not server.targets.exists()
