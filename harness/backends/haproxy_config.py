@@ -178,6 +178,7 @@ def _common(timeout_ms: int, hard_stop_s: int, retries: int) -> tuple[str, ...]:
         "    option httplog",
         "    option log-separate-errors  # failures are errors, and only those are logged",
         "    option http-buffer-request",
+        "    option abortonclose  # a user who has gone keeps no replica busy",
         f"    timeout connect {min(CONNECT_MS, timeout_ms)}ms",
         f"    timeout server {timeout_ms}ms",
         f"    timeout client {max(60_000, timeout_ms)}ms",

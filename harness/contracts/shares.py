@@ -26,5 +26,5 @@ def hold_share(found: int, count: int, weight: int) -> None:
     from scipy.stats import binom
 
     share = weight / WHOLE
-    low, high = (int(bound) for bound in binom.ppf((BY_CHANCE, 1 - BY_CHANCE), count, share))
+    low, high = (int(binom.ppf(chance, count, share)) for chance in (BY_CHANCE, 1 - BY_CHANCE))
     hold(low <= found <= high, f"at {share:.2%} the candidate gets {low} to {high} of {count} requests, not {found}")

@@ -30,7 +30,9 @@ from harness.errors import BackendError, RoutingError
 from harness.realtime import ARM_HEADER, REPLICA_HEADER, Place
 from tests.backends.xxh32 import xxh32
 from tests.build import scenario
+from tests.faulty_servers import NeverAnswers
 from tests.requires import program
+from tests.routing.running import talk
 from tests.sites import site
 
 Make = Callable[..., HaproxyRouter]
@@ -242,6 +244,21 @@ async def test_a_replica_that_takes_too_long_is_given_up_and_not_asked_twice(mak
         await gateway.point({Role.STABLE: (*first, *second)})
         assert (await ask(gateway.url, "/slow"))[:2] == (504, None)
     assert len(asked) == 1
+
+
+async def test_a_user_who_goes_away_takes_the_request_along(make: Make) -> None:
+    gateway, server = make(), NeverAnswers()
+    await gateway.start()
+    async with server as there:
+        await gateway.point({Role.STABLE: (f"http://127.0.0.1:{there}",)})
+        async with talk(int(gateway.url.rpartition(":")[2])) as user:
+            user.send("GET /predict")
+            while not server.requests:  # noqa: ASYNC110 - a count
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while server.open:  # noqa: ASYNC110 - a count
+                await asyncio.sleep(0.01)
+        assert len(server.requests) == 1
 
 
 # --- nothing is lost --------------------------------------------------------------------------------------------------
