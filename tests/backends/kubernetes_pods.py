@@ -116,7 +116,7 @@ async def states(
 ) -> AsyncIterator[Cluster]:
     """A cluster whose kubeconfig is in force; the Role may lack a rule. Fleets are let go of in the end."""
     async with KubeApi(namespaces=["ml"], rbac=True, accounts=True, **settings) as api:
-        role = rbac.harness_role(of())
+        role = rbac.harness_role(of(claim="models", autoscale_max=5))
         rules = [rule for rule in role["rules"] if lacks not in rule["resources"]]
         api.writer.create(ACCOUNT, "ml", rbac.pods_account(of()), Write())
         api.writer.create(ROLE, "ml", {**role, "rules": rules}, Write())
