@@ -161,9 +161,7 @@ class HttpRouteRouter:
         ):
             await self.adopt()
 
-    async def leave(self) -> None:
-        """The same: another harness drives it now."""
-        await self._api.close()
+    leave = stop
 
     def scraped(self) -> Mapping[str, Mapping[str, str]]:
         """The Gateway's own metrics are its controller's affair."""
