@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
@@ -15,6 +16,7 @@ from harness.backends.kubernetes_watch import SILENT_S, Held
 from harness.backends.webhook import Patience
 from harness.domain.model import ARMS, SERVING, Revision, Role, TrainedModel
 from harness.domain.scenario import Scenario
+from harness.domain.units import SECOND
 from harness.errors import ServingError
 from harness.manifests.common import Manifest, labels
 from harness.protocols import Notice
@@ -26,6 +28,8 @@ HOPELESS: Final = "replica_failed"
 LOOK_S: Final = 0.02
 AGAIN_S: Final = 1.0
 """Until what was refused is tried again."""
+LATE: Final = 0.8
+"""Of the time to get ready: whoever is not ready then is told of."""
 POINT_S: Final = 40.0
 """How long a router may take to be pointed elsewhere."""
 
@@ -161,6 +165,8 @@ class Keeper:
         if written is not None:
             self._deployments.took(written)
         self._turn.set()
+        if role is not Role.STABLE and self._ready(role) < self._wanted[role]:
+            self._spawn(self._tell_late(role, self._name(role)))
 
     def _ready(self, role: Role) -> int:
         if role is Role.STABLE and self._led_elsewhere:
@@ -193,10 +199,8 @@ class Keeper:
             again = health.restarts(now) > health.restarts(before)
             if stays and now and (again or not health.is_ready(now)):
                 self._tell("replica_crashed", (role,), f"pod {name} of {role} is not ready any more")
-            if (
-                not stays
-                and len([each for each in self._pods_of(role) if not health.is_going(each)]) < self._wanted[role]
-            ):
+            left = sum(not health.is_going(each) for each in self._pods_of(role))
+            if not stays and left < self._wanted[role]:
                 self._tell("replica_crashed", (role,), f"pod {name} of {role} was taken away")
         self._tell_trouble(role)
 
@@ -216,6 +220,14 @@ class Keeper:
             told = f"{self._called(role)} does not get ready: {trouble.told(self._plan.namespace)}"
             self._tell(HOPELESS, (role,), told)
 
+    async def _tell_late(self, role: Role, name: str) -> None:
+        """Name the pod that is not ready, before whoever waits for it gives up, as Kubernetes does only later."""
+        await anyio.sleep(LATE * self._scenario.rollout.ready_within_ns / SECOND)
+        waiting = health.late_of(health.pods_of(self._pods.objects.values(), name))
+        if self._name(role) == name and self._ready(role) < self._wanted.get(role, 0) and waiting:
+            told = replace(waiting, reason="NotReady").told(self._plan.namespace)
+            self._tell("pod_not_ready", (role,), f"{self._called(role)}: {told}")
+
     def _name(self, role: Role) -> str:
         return self._arms[role].deployment
 
@@ -232,6 +244,7 @@ class Keeper:
             raise ServingError(f"the pods are not looked after any more: {self._broken!r}") from self._broken
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._guarded(work)))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:

@@ -5,17 +5,18 @@ from typing import Any, Final
 from harness.domain.scenario import Scenario
 from harness.manifests.common import MANAGER, SHARED_LABELS, Manifest, thing
 
-KEEPS: Final = ("get", "list", "watch", "create", "patch")
-LOOKS: Final = ("get", "list", "watch")
 RULES: Final = (
-    ("apps", ("deployments",), KEEPS),
-    ("", ("services", "persistentvolumeclaims"), KEEPS),
-    ("autoscaling", ("horizontalpodautoscalers",), KEEPS),
-    ("", ("pods",), LOOKS),
-    ("discovery.k8s.io", ("endpointslices",), ("list",)),
-    ("gateway.networking.k8s.io", ("httproutes",), ("get", "patch", "create")),
+    ("apps", "deployments", ("get", "list", "watch", "create", "patch")),
+    ("", "services", ("get", "create", "patch")),
+    ("", "pods", ("list", "watch")),
+    ("discovery.k8s.io", "endpointslices", ("list",)),
+    ("gateway.networking.k8s.io", "httproutes", ("get", "create", "patch")),
 )
-"""API group, resources, verbs: all that the harness does. It reads no Secret, and deletes nothing."""
+"""API group, resource, verbs: all that the harness does. It reads no Secret, and deletes nothing."""
+SCALED: Final = (("autoscaling", "horizontalpodautoscalers", ("get", "create", "patch")),)
+"""With ``autoscale_max`` also."""
+CLAIMED: Final = (("", "persistentvolumeclaims", ("get", "create")),)
+"""With ``claim`` also."""
 
 
 def pods_account(scenario: Scenario, *, namespace: str | None = None) -> Manifest:
@@ -35,12 +36,15 @@ def harness_account(scenario: Scenario) -> Manifest:
 
 def harness_role(scenario: Scenario, *, namespace: str | None = None) -> Manifest:
     """What the harness may do in one namespace."""
+    plan = scenario.real.kubernetes
+    more = (*(SCALED if plan.autoscale_max is not None else ()), *(CLAIMED if plan.claim else ()))
     rules: list[dict[str, Any]] = [
-        {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)} for group, resources, verbs in RULES
+        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+        for group, resource, verbs in (*RULES, *more)
     ]
     return thing(
         "rbac.authorization.k8s.io/v1", "Role", MANAGER,
-        namespace=namespace or scenario.real.kubernetes.namespace, labels=SHARED_LABELS, rules=rules,
+        namespace=namespace or plan.namespace, labels=SHARED_LABELS, rules=rules,
     )  # fmt: skip
 
 

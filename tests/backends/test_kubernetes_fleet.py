@@ -4,6 +4,7 @@ What is shown is the client's protocol and what it makes of a cluster's troubles
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,7 +57,7 @@ async def test_it_keeps_what_fleets_must_keep(tmp_path: Path, monkeypatch: pytes
         assert str(await check_fleet(bench)) == "8 of 8"
         # Whatever it asked for it was allowed to: the Role that is exported is all that it needs.
         assert ml.api.audit.count(code=403) == 0
-        rules = {(verb, group, each) for group, names, verbs in rbac.RULES for each in names for verb in verbs}
+        rules = {(verb, group, name) for group, name, verbs in rbac.RULES for verb in verbs}
         assert ml.api.audit.asked(HARNESS) <= rules
 
 
@@ -323,3 +324,15 @@ async def test_without_lightkube_or_a_kubeconfig_what_to_do_is_told(tmp_path: Pa
     monkeypatch.setitem(sys.modules, "lightkube", None)
     with pytest.raises(ServingError, match=r"pip install 'rollout-harness\[kubernetes\]'"):
         await around.start()
+
+
+async def test_a_program_that_should_tell_the_credentials_and_does_not_is_told(
+    ml: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    config = ml.api.kubeconfig("ml")
+    program = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "false"}
+    config["users"] = [{"name": "user", "user": {"exec": program}}]
+    (ml.folder / "exec").write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(ml.folder / "exec"))
+    with pytest.raises(ServingError, match="credentials cannot be had: Exec false returned 1"):
+        await ml.fleet(FLEET).start()

@@ -1,0 +1,165 @@
+"""Whole rollouts in a cluster that stands in: the engine, real requests of users through its gateway."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from fakes.kube_api import Fault, Ill, PodScript, Wrong
+from harness import engine
+from harness.backends.real import kubernetes
+from harness.domain.event import Noticed, RunEnded, Totalled
+from harness.domain.lost import lost_in
+from harness.domain.model import ARMS, Role
+from harness.domain.rollout import Outcome, Pause, RolloutPolicy, SetWeight
+from harness.domain.scenario import Clock, Scenario
+from harness.domain.traffic import Knots, Process, Traffic
+from harness.domain.units import SECOND, WHOLE
+from harness.log import EventLog, Events
+from harness.manifests import rbac
+from harness.realtime import MODEL_HEADER
+from tests.backends.kubernetes_bench import HARNESS, Cluster, cluster
+from tests.build import analysis, parts
+
+MS = SECOND // 1000
+RULES = ("error_rate <= stable + 10%", "p95 <= 5s")
+STEPS = (SetWeight(5000), Pause(600 * MS), SetWeight(WHOLE), Pause(200 * MS))
+
+
+def serves(slow_and_wrong: bool) -> Callable[[Any], web.Application]:
+    """Pods that answer as `harness serve` does; version 2 after a while, and with an error every other time."""
+
+    def build(pod: Any) -> web.Application:
+        app, version = web.Application(), pod["metadata"]["labels"]["app.kubernetes.io/version"]
+        asked = 0
+
+        async def answer(request: web.Request) -> web.Response:
+            nonlocal asked
+            bad = slow_and_wrong and version == "2" and request.path != "/ready"
+            asked += 1
+            if bad:
+                await asyncio.sleep(0.1)
+            said = {"prediction": "no", "confidence": 0.9, "model": "m", "version": int(version)}
+            return web.json_response(
+                {"error": "wrong"} if bad and asked % 2 else said,
+                status=500 if bad and asked % 2 else 200,
+                headers={MODEL_HEADER: f"m:{version}"},
+            )
+
+        app.router.add_route("*", "/{path:.*}", answer)
+        return app
+
+    return build
+
+
+def rollout_on(there: Cluster, ready_within_ns: int) -> Scenario:
+    """A canary of a second at 100 requests a second."""
+    policy = RolloutPolicy(
+        "canary",
+        STEPS,
+        analysis(*RULES, every_ns=150 * MS, window_ns=300 * MS, min_requests=10),
+        ready_within_ns=ready_within_ns,
+    )
+    base = there.scenario
+    return replace(
+        base,
+        clock=Clock.REAL,
+        rollout=policy,
+        traffic=Traffic("poisson", Process.POISSON, Knots((0,), (100.0,))),
+        service={role: replace(base.service[role], timeout_ns=10 * SECOND) for role in ARMS},
+    )
+
+
+@dataclass
+class Ran:
+    """What became of a rollout."""
+
+    outcome: Outcome
+    events: Events
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Requests that were not answered by any replica."""
+        return {kind: n for arm in self.events.last(Totalled).arms.values() for kind, n in lost_in(arm.errors).items()}
+
+
+async def rolled_out(there: Cluster, ready_within_ns: int = 20 * SECOND) -> Ran:
+    """Run it to its end; what stands in the cluster afterwards is left."""
+    of = rollout_on(there, ready_within_ns)
+    platform = kubernetes(of)
+    platform.place(there.place(1))
+    log = EventLog()
+    outcome = await engine.run(of, parts(of, platform), log)
+    return Ran(outcome, Events(log.events))
+
+
+TROUBLES = (
+    Fault(Wrong.CONFLICT, verb="patch", resource="httproutes", nth=2),
+    Fault(Wrong.CONFLICT, verb="patch", resource="deployments", nth=2, times=2),
+    Fault(Wrong.CUT, verb="watch", resource="pods", after=1),
+    Fault(Wrong.CUT, verb="watch", resource="deployments", after=2),
+    Fault(Wrong.BUSY, verb="get", resource="httproutes", nth=4, retry_after_s=0),
+    Fault(Wrong.LOST, verb="create", resource="services"),
+)
+
+
+@pytest.mark.parametrize(
+    ("bad", "outcome", "winner"),
+    [
+        pytest.param(True, Outcome.ROLLED_BACK, "m-v1", id="slow-and-wrong"),
+        pytest.param(False, Outcome.PROMOTED, "m-v2", id="healthy"),
+    ],
+)
+async def test_a_rollout_ends_as_it_should_whatever_the_api_server_does_meanwhile(
+    bad: bool, outcome: Outcome, winner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = {"claim": "models", "autoscale_max": 4}
+    async with cluster(tmp_path, monkeypatch, serves(bad), plan, rbac=True) as there:
+        there.order(*TROUBLES)
+        ran = await rolled_out(there)
+        assert ran.outcome is outcome, ran.events.last(RunEnded).reason
+        assert not ran.lost
+        assert [fault for fault in TROUBLES if not there.api.faults.met(fault)] == []
+        # All of it was allowed by the Role that is exported, and there is no rule in that which was not needed.
+        rules = rbac.harness_role(there.scenario)["rules"]
+        may = {
+            (verb, *rule["apiGroups"], each) for rule in rules for each in rule["resources"] for verb in rule["verbs"]
+        }
+        assert there.api.audit.count(code=403) == 0
+        used = there.api.audit.asked(HARNESS)
+        assert used == may if winner == "m-v2" else used < may  # the rest makes a candidate stable
+
+        # What has won keeps running with all traffic, and is stable; the other has no pods.
+        assert there.leads_to(Role.STABLE) == winner
+        assert there.weights()["m-stable"] == WHOLE
+        assert {name: there.replicas(name) for name in ("m-v1", "m-v2")} == {
+            "m-v1": 0 if winner == "m-v2" else 2, "m-v2": 2 if winner == "m-v2" else 0,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "remedy"),
+    [
+        pytest.param(PodScript(ill=Ill.IMAGE), "ImagePullBackOff", "real.kubernetes.image", id="no-image"),
+        pytest.param(PodScript(ready_after_s=None), "not ready within 1s", "", id="never-ready"),
+    ],
+)
+async def test_a_candidate_whose_pods_never_get_ready_is_given_up_with_a_name(
+    script: PodScript, reason: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(tmp_path, monkeypatch, serves(False)) as there:
+        there.api.scripts.say(script, labels={"app.kubernetes.io/version": "2"})
+        ran = await rolled_out(there, ready_within_ns=1000 * MS)
+        ended = ran.events.last(RunEnded)
+        assert ran.outcome in {Outcome.ROLLED_BACK, Outcome.ERROR}
+        assert reason in ended.reason
+        assert remedy in ended.reason
+        told = [event.text for event in ran.events.of(Noticed) if "m-v2-" in event.text]
+        assert told, "the pod is named"
+        assert not ran.lost
+        assert there.weights()["m-stable"] == WHOLE
+        assert {name: there.replicas(name) for name in ("m-v1", "m-v2")} == {"m-v1": 2, "m-v2": 0}
