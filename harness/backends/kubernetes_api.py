@@ -171,6 +171,7 @@ class Api:
             BackendError: the watch is refused or broken.
         """
         import httpx2
+        from lightkube.core.exceptions import ConfigError
 
         self._open()
         asked = self._watcher.prepare_request("list", res=resource(kind), watch=True, params={
@@ -195,6 +196,8 @@ class Api:
             if code_of(error) == GONE:
                 raise Gone from None
             raise refusal(self.error, self.namespace, "watch", kind, "", error) from error
+        except ConfigError as error:
+            raise self._unknown(error) from error
         except (httpx2.HTTPError, OSError, ValueError) as error:
             raise self.error(f"the watch of {kind.plural} broke off: {words_of(error)}") from error
 
@@ -215,6 +218,7 @@ class Api:
         self, verb: str, kind: Kind, name: str, make: Callable[[Any], Awaitable[Any]], *, missing: bool = False
     ) -> Any:
         import httpx2
+        from lightkube.core.exceptions import ConfigError
 
         client, patience = self._open(), self._patience
         last_ns = now_ns() + round(patience.within_s * SECOND)
@@ -236,11 +240,16 @@ class Api:
                 said, after_s = f"HTTP {code}, {words_of(error)}", after_s_of(error)
             except (httpx2.HTTPError, OSError) as error:
                 said = words_of(error)
+            except ConfigError as error:
+                raise self._unknown(error) from error
             wait_s = max(after_s, patience.wait_s(attempt, self._drawn()))
             if attempt == patience.attempts or now_ns() + wait_s * SECOND > last_ns:
                 break
             await anyio.sleep(wait_s)
         raise self.error(f"the API server did not {verb} {thing(kind, name)} in {attempt} tries: {said}")
+
+    def _unknown(self, error: Exception) -> BackendError:
+        return self.error(f"the kubeconfig's credentials cannot be had: {error}; see whether kubectl gets them")
 
     def _drawn(self) -> float:
         self._draws += 1
