@@ -154,14 +154,13 @@ class HttpRouteRouter:
     async def _keep_promoted(self) -> None:
         route = await self._route()
         found = words.routing_in(self._scenario, route) if route is not None else None
-        if (
-            found is not None
-            and found.weights.get(Role.CANDIDATE) == WHOLE
-            and await self._ready_behind(Role.CANDIDATE)
-        ):
+        has_all = found is not None and found.weights.get(Role.CANDIDATE) == WHOLE
+        if has_all and await self._ready_behind(Role.CANDIDATE):
             await self.adopt()
 
-    leave = stop
+    async def leave(self) -> None:
+        """Let go of connections and change nothing: another harness drives it now."""
+        await self._api.close()
 
     def scraped(self) -> Mapping[str, Mapping[str, str]]:
         """The Gateway's own metrics are its controller's affair."""
@@ -174,8 +173,7 @@ class HttpRouteRouter:
 
         Raises:
             RoutingError: a route cannot do that, the cluster refused it or gives no answer, the Gateway's controller
-                does not accept it in time, or somebody else writes other weights.
-            RoutingError: a harness with a higher token drives it.
+                does not accept it in time, somebody else writes other weights, or a harness with a higher token does.
         """
         words.check(want)
         return await self._put(want)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.manifests.routes import MOST_ROUTES
-from harness.scenario.inputs import At, ContradictionError
+from harness.scenario.inputs import At, ContradictionError, Loc
 from harness.scenario.rollouts import RolloutInput
 
 OUTSIDE: Final = ("local", "http")
@@ -28,11 +28,11 @@ def unroutable(rollout: RolloutInput, serving: str, router: str) -> Iterable[At]
                 "`serving: local`"
             ),
         )
-    mirrored = [("rollout", "mirror")] if rollout.mirror is not None else []
     steps = list(enumerate(rollout.steps or ()))
-    for key in (*mirrored, *(("rollout", "steps", index, "mirror") for index, step in steps if step.mirror)):
+    mirrored: list[Loc] = [("rollout", "steps", index, "mirror") for index, step in steps if step.mirror]
+    for place in (*([("rollout", "mirror")] if rollout.mirror is not None else []), *mirrored):
         yield At(
-            key,
+            place,
             ContradictionError(
                 "copies requests: an HTTPRoute can (RequestMirror), but nobody learns what copies met; give the "
                 "candidate a small weight, or mirror with `serving: local`"

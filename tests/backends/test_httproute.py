@@ -396,6 +396,18 @@ async def test_adopting_loses_nothing_and_nobody_meets_the_old_revision_again(cl
     assert await cluster.ask(10) == {"m-v2": 5, "m-v3": 5}
 
 
+async def test_who_leaves_changes_nothing_and_who_stops_keeps_what_was_promoted(cluster: Cluster) -> None:
+    await cluster.serve(stable=ONE, candidate=TWO)
+    first, second = cluster.router(), cluster.router()
+    for router in (first, second):
+        await router.attach()
+        await router.point(SOMEBODY)
+        await router.apply(ALL_CANDIDATE)
+        await (router.leave() if router is first else router.stop())
+        assert cluster.behind(Role.STABLE) == ("m-v1" if router is first else "m-v2")
+        assert await cluster.ask(3) == {"m-v2": 3}
+
+
 async def test_nothing_moves_where_the_candidate_has_no_pod_to_be_adopted(cluster: Cluster) -> None:
     await cluster.serve(stable=ONE)
     router = cluster.router(stands_within_s=0.3)

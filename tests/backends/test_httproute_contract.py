@@ -2,7 +2,7 @@
 
 Not run, and why: an HTTPRoute ends nothing (`stopping_twice…`); it has no replicas of its own to be without, to share
 requests between or to let go of (`it_answers_itself…`, `replicas_of_an_arm…`, `…is_let_go…`, `…dies`), which is the
-fleet's affair and its proxies'; its Gateway names no arm in answers (`what_is_adopted…`, `a_request_arrives…`): here each
+fleet's affair and its proxies'; its Gateway names no arm in answers (`what_is_adopted…`, `a_request_arrives…`): each
 pod names its own, which is what users go by. That changes and adoption lose nothing is held in test_httproute.
 """
 
