@@ -51,7 +51,7 @@ def test_on_real_time_as_well() -> None:
     quick = scenario()
     services = {role: replace(service, startup_ns=20 * MILLISECOND) for role, service in quick.service.items()}
     quick = replace(quick, service=services)
-    run_real(check_platform, lambda: SimulatedCluster(quick), 30.0, 0.4, 0.1)
+    run_real(check_platform, lambda: SimulatedCluster(quick), 30.0, 0.25, 0.05)
 
 
 class NotReady(SimulatedCluster):
