@@ -132,6 +132,13 @@ def _users(scenario: Scenario, told: _Told) -> None:
 
         with told.at("inject"):
             scope.check(scenario)
+    if scenario.backends.serving == "kubernetes":
+        from harness.backends import kubernetes_scope
+
+        with told.at("inject"):
+            kubernetes_scope.check_faults(scenario)
+        with told.at("real"):
+            kubernetes_scope.check_models(scenario)
 
 
 def _traffic(scenario: Scenario, told: _Told) -> tuple[str, ...]:

@@ -202,9 +202,11 @@ def http(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
 
 def kubernetes(scenario: Scenario, window_ns: int | None = None) -> RealPlatform:
     """Pods of a cluster (``serving: kubernetes``); BackendError where there is none that answers."""
+    from harness.backends import kubernetes_scope
     from harness.backends.kubernetes import KubernetesFleet
     from harness.backends.kubernetes_reach import reach
 
+    kubernetes_scope.check(scenario)
     reach(scenario.real.kubernetes)
     return _assembled(scenario, KubernetesFleet(scenario), window_ns)
 

@@ -7,12 +7,17 @@ from harness.manifests.routes import MOST_ROUTES
 from harness.scenario.inputs import At, ContradictionError, Loc
 from harness.scenario.rollouts import RolloutInput
 
+INSIDE: Final = ("builtin", "haproxy")
+"""Routers that ask each replica at its own address."""
 OUTSIDE: Final = ("local", "http")
 """Servers that no Gateway of a cluster stands before."""
 
 
 def unroutable(rollout: RolloutInput, serving: str, router: str) -> Iterable[At]:
     """What of it would fail in the middle of a run."""
+    if serving == "kubernetes" and router in INSIDE:
+        told = f"is {router}, which runs on this machine; pods are reached through their Gateway: take httproute"
+        yield At(("backends", "router"), ContradictionError(told))
     if router != "httproute":
         return
     if serving in OUTSIDE:
