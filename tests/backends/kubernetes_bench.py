@@ -14,6 +14,7 @@ from aiohttp import web
 
 from fakes.kube_api import Fault, KubeApi, PodScript
 from fakes.kube_kinds import DEPLOYMENT, ROUTE, SERVICE
+from harness.backends.httproute import HttpRouteRouter
 from harness.backends.kubernetes import KubernetesFleet
 from harness.backends.webhook import Patience
 from harness.contracts.checks import sample_model
@@ -95,6 +96,13 @@ class Cluster:
     def fleet(self, token: int = 1, *, stable: int = 1, silent_s: float = 10.0) -> KubernetesFleet:
         """Pods of versions `stable` and the next, driven with a lease of that token."""
         made = KubernetesFleet(self.scenario, QUICK, silent_s)
+        made.place(self.place(token))
+        made.inform({role: Revision("m", stable + number, f"sha256:{number}") for number, role in enumerate(ARMS)})
+        return made
+
+    def router(self, token: int = 1, *, stable: int = 1) -> HttpRouteRouter:
+        """The route before them."""
+        made = HttpRouteRouter(self.scenario, QUICK, settle_s=0.05)
         made.place(self.place(token))
         made.inform({role: Revision("m", stable + number, f"sha256:{number}") for number, role in enumerate(ARMS)})
         return made

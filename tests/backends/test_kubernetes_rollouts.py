@@ -1,6 +1,7 @@
 """Whole rollouts in a cluster that stands in: the engine, real requests of users through its gateway."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +13,19 @@ from aiohttp import web
 from fakes.kube_api import Fault, Ill, PodScript, Wrong
 from harness import engine
 from harness.backends.real import kubernetes
+from harness.contracts.behind import users_of
 from harness.domain.event import Noticed, RunEnded, Totalled
 from harness.domain.lost import lost_in
 from harness.domain.model import ARMS, Role
-from harness.domain.rollout import Outcome, Pause, RolloutPolicy, SetWeight
+from harness.domain.rollout import Outcome, Pause, RolloutPolicy, Routing, SetWeight
 from harness.domain.scenario import Clock, Scenario
 from harness.domain.traffic import Knots, Process, Traffic
 from harness.domain.units import SECOND, WHOLE
+from harness.errors import RoutingError
 from harness.log import EventLog, Events
 from harness.manifests import rbac
 from harness.realtime import MODEL_HEADER
-from tests.backends.kubernetes_bench import HARNESS, Cluster, cluster
+from tests.backends.kubernetes_bench import HARNESS, MODELS, Cluster, cluster
 from tests.build import analysis, parts
 
 MS = SECOND // 1000
@@ -163,3 +166,36 @@ async def test_a_candidate_whose_pods_never_get_ready_is_given_up_with_a_name(
         assert not ran.lost
         assert there.weights()["m-stable"] == WHOLE
         assert {name: there.replicas(name) for name in ("m-v1", "m-v2")} == {"m-v1": 2, "m-v2": 0}
+
+
+async def test_the_next_run_begins_where_a_killed_one_left_all_traffic_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(tmp_path, monkeypatch, serves(False)) as there, users_of(there.api.gateway_url) as users:
+        killed, route = there.fleet(), there.router(1)
+        await route.start()
+        await route.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
+        await killed.start(MODELS, 1, route.point)
+        await killed.apply({Role.CANDIDATE: 1})
+        while (await killed.observe())[Role.CANDIDATE].ready < 1:  # noqa: ASYNC110 - as the engine looks
+            await asyncio.sleep(0.02)
+        await route.apply(Routing({Role.STABLE: 0, Role.CANDIDATE: WHOLE}))
+        await killed.apply({Role.STABLE: 0})
+        await route.leave()  # a kill: nothing is put in order
+        await killed.leave()
+
+        async with users.busy(at_once=2) as answers:
+            fleet, other = there.fleet(2, stable=2), there.router(2, stable=2)
+            await other.start()
+            await other.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
+            await fleet.start(MODELS, 1, other.point)
+        assert Counter(answer.status for answer in answers) == {200: len(answers)}
+        assert {answer.said["version"] for answer in answers} == {2}
+        assert there.leads_to(Role.STABLE) == "m-v2"
+        again = there.router(1)
+        with pytest.raises(RoutingError, match="fencing token 2, and ours is 1"):
+            await again.start()
+        await again.leave()
+        await other.stop()
+        await fleet.stop()
+        assert {name: there.replicas(name) for name in ("m-v1", "m-v2", "m-v3")} == {"m-v1": 0, "m-v2": 1, "m-v3": 0}
