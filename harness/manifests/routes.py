@@ -55,7 +55,8 @@ def weights_of(scenario: Scenario, route: Manifest) -> Weights:
 
 
 def _takes_all(rule: Manifest) -> bool:
-    return all(match in ({}, EVERYTHING) for match in rule.get("matches") or ({},))
+    matches: list[Manifest] = rule.get("matches") or [{}]
+    return all(match in ({}, EVERYTHING) for match in matches)
 
 
 def _backend(scenario: Scenario, role: Role, weight: int) -> dict[str, Any]:
