@@ -27,7 +27,7 @@ from tests import build
 from tests.sites import site
 
 BOUNDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-SCRAPE_NS = 100 * MILLISECOND
+SCRAPE_NS = 50 * MILLISECOND
 
 
 def scenario(*, router: str = "none", **plan: Any) -> Scenario:

@@ -2,7 +2,8 @@
 
 Written from the CRD in the Gateway API's repository (kubernetes-sigs/gateway-api, config/crd/standard,
 gateway.networking.k8s.io_httproutes.yaml, version v1, at its HEAD; no release was pinned): bounds, patterns and
-required fields are those of the CRD; fields that exports do not use are left out and so refused, as the CRD's rules in CEL are.
+required fields are those of the CRD; fields that exports do not use are left out and so refused, as the CRD's rules in
+CEL are.
 """
 
 from typing import Any, Final
