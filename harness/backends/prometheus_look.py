@@ -91,8 +91,10 @@ class Look:
         instances = f"instance=~{quoted('|'.join(re.escape(name) for name in sorted(new)))}"
         began = f'{{__name__=~"(.+_)?process_start_time_seconds", {instances}}}'
         up = f"up{{{instances}}}"
+        # Whether it ever answered shortly before: the scrape just before the window may have failed.
+        ever = f"max_over_time({up}[{duration(LOOKBACK_NS)}])"
         earlier, inside, begun = await _together(
-            partial(self._before, up), partial(self._within, up), partial(self._told, began)
+            partial(self._ask, ever, self._window.start_ms - 1), partial(self._within, up), partial(self._told, began)
         )
         return Targets(
             earlier, inside, {each.labels.get("instance", ""): each.points[-1][1] for each in begun}, self._ours

@@ -48,7 +48,7 @@ class Targets:
     """What is known of the targets that series come from: when each was scraped, and when its process began."""
 
     before: tuple[Series, ...] = ()
-    """``up`` as last scraped before the window."""
+    """The highest ``up`` shortly before the window: 1 where it has answered."""
     within: tuple[Series, ...] = ()
     """``up`` in the window."""
     began_s: Mapping[str, float] = field(default_factory=dict)
