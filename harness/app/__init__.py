@@ -19,7 +19,7 @@ from harness.app.folders import LOG_NAME, PAGE_NAME, find_run, suite_folder
 from harness.app.installed import catalog, lacking
 from harness.app.kept import Kept, kept_runs, prunable, prune, retain
 from harness.app.references import check_references
-from harness.app.resuming import CutOff, cut_off, resume
+from harness.app.resuming import CutOff, cut_off, find_cut_off, resume
 from harness.app.running import Options, Rehearsal, Stop, Watcher, attempt, parts, rehearse, run, run_sync
 from harness.app.scenarios import load_scenario, timeline
 
@@ -37,6 +37,7 @@ __all__ = [
     "catalog",
     "check_references",
     "cut_off",
+    "find_cut_off",
     "find_run",
     "kept_runs",
     "lacking",

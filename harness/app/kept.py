@@ -60,7 +60,7 @@ def kept_runs(reports: Path, scenario: str | None = None) -> list[Kept]:
     from harness.report import glance
 
     found = []
-    for folder in _run_folders(reports):
+    for folder in run_folders(reports):
         if scenario is not None and folder.parent.name != scenario:
             continue
         try:
@@ -70,7 +70,7 @@ def kept_runs(reports: Path, scenario: str | None = None) -> list[Kept]:
     return sorted(found, key=lambda run: (run.began, run.id, run.scenario), reverse=True)
 
 
-def _run_folders(reports: Path) -> list[Path]:
+def run_folders(reports: Path) -> list[Path]:
     """Folders that hold a run of ours: by their place, their name and their log, and none behind a link."""
     return [
         path.parent
@@ -171,11 +171,11 @@ def prune(gone: Sequence[Kept], reports: Path) -> None:
         if not folder.is_symlink() and RUN_ID.fullmatch(f"{folder.name.removeprefix(SUITE)}-0") and _is_empty(page):
             _delete(folder)
     for place in {run.folder.parent for run in gone}:
-        _mend(place, [folder for folder in _run_folders(reports) if folder.parent == place])
+        _mend(place, [folder for folder in run_folders(reports) if folder.parent == place])
         with contextlib.suppress(OSError):  # not empty: runs are left, or one has just begun
             place.rmdir()
     if gone:
-        _mend(reports, _run_folders(reports))
+        _mend(reports, run_folders(reports))
 
 
 def _delete(folder: Path) -> None:

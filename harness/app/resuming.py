@@ -4,13 +4,14 @@ import os
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness import clock
 from harness import log as event_log
 from harness.app.driving import driving, guarding
-from harness.app.folders import LOG_NAME, state_of
+from harness.app.folders import LATEST, LOG_NAME, find_run, state_of
 from harness.app.installed import DISTRIBUTION, catalog, planned
+from harness.app.kept import run_folders
 from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import secrets
 from harness.app.orders import inbox_of
@@ -37,6 +38,37 @@ class CutOff:
     events: Events
     scenario: Scenario | None
     """None: it has ended, and there is nothing to take up."""
+
+
+HEAD: Final = 4096
+TAIL: Final = 65536
+"""Bytes of a log that say what clock it ran on, and whether it has ended."""
+
+
+def find_cut_off(name: str, reports: Path) -> Path:
+    """The folder of a run as users name it; ``latest`` is the newest on real time that has not ended.
+
+    Where all have ended it is the newest of all: the link is made when a run ends, and one that was killed has none.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name == LATEST:
+        for folder in sorted(run_folders(reports), key=lambda each: each.name, reverse=True):
+            if _cut_off_on_real_time(folder / LOG_NAME):
+                return folder
+    return find_run(name, reports)
+
+
+def _cut_off_on_real_time(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
+            last = file.read().rstrip().rpartition(b"\n")[2]
+    except OSError:
+        return False
+    return b'"clock":"real"' in head and b'"event":"RunEnded"' not in last
 
 
 def cut_off(folder: Path, *, trust_pickle: bool = False) -> CutOff:

@@ -34,9 +34,9 @@ def resume(
 ) -> int:
     """Carry on, or safely roll back, a real run whose harness was cut off.
 
-    RUN is a run's folder, its id, or `latest`. Its log goes on where it stopped. A rollout is carried on from its last
-    checkpoint if what it had running is there or comes back, else it is rolled back; what was decided is settled as it
-    was decided. A run that has ended is left as it is.
+    RUN is a run's folder, its id, or `latest` for the newest that was cut off. Its log goes on where it stopped. A
+    rollout is carried on from its last checkpoint if what it had running is there or comes back, else it is rolled
+    back; what was decided is settled as it was decided. A run that has ended is left as it is.
     """
     from harness import app
     from harness.cli import ci, read_or_not
@@ -46,7 +46,7 @@ def resume(
 
     files = ci.Files(json_file, junit, markdown)
     files.check()
-    found = app.cut_off(app.find_run(run, reports), trust_pickle=trust_pickle)
+    found = app.cut_off(app.find_cut_off(run, reports), trust_pickle=trust_pickle)
     if found.scenario is None:
         click.echo(f"{found.folder.name} has ended; there is nothing to resume", err=True)
         page = found.folder / app.PAGE_NAME

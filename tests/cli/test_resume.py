@@ -146,3 +146,12 @@ def test_what_is_no_run_of_a_scenario_is_told(call: Call, tmp_path: Path) -> Non
     (folder / "events.jsonl").write_text("")
     assert call("resume", folder).code == 2
     assert "no run" in call("resume", "nowhere").err
+
+
+def test_latest_is_the_newest_that_was_cut_off(call: Call, ended: Path) -> None:
+    """A run that was killed has made no link yet, and the link may name an older one that has ended."""
+    cut(ended, "ModelReady")
+    assert call("run", REJECTED, "--quiet").code == 0  # on virtual time, newer, and what `latest` names now
+    (ended.parents[1] / "latest").unlink()
+    assert call("resume", "latest").code == 0
+    assert log.read(ended).only(RunEnded).outcome == "rejected"
