@@ -174,7 +174,7 @@ class EventLog:
             except OSError as error:
                 raise log._lost(error) from error
         for number, event in enumerate(events):
-            log._digest.update(_line(number, event, host=False, hide=log._hide).encode())
+            log._digest.update(_line(number, event, host=False, hide=log.masked).encode())
         log.events = list(events)
         log._concluding = any(_concludes(event) for event in events)
         return log, torn
@@ -194,10 +194,10 @@ class EventLog:
         if self.events and isinstance(self.events[-1], ENDS):
             raise LogError(f"the run has ended; {type(event).__name__} comes too late")
         number = len(self.events)
-        line = _line(number, event, host=True, hide=self._hide)
+        line = _line(number, event, host=True, hide=self.masked)
         with self.ours():
             lost = self._write(line)
-        self._digest.update(_line(number, event, host=False, hide=self._hide).encode())
+        self._digest.update(_line(number, event, host=False, hide=self.masked).encode())
         # What is kept and shown is what a reader of the file will see, to the last digit.
         written = decode(line)
         self.events.append(written)
@@ -224,7 +224,8 @@ class EventLog:
                 self.failure = self.failure or LogError(f"{self._path}: {error}")
             yield
 
-    def _hide(self, text: str) -> str:
+    def masked(self, text: str) -> str:
+        """A text as the log would have it: without the secrets that are known."""
         return mask(text, self._secrets)
 
     def _write(self, line: str) -> LogError | None:

@@ -325,8 +325,9 @@ async def _run_stoppable(log: EventLog, stop: Stop, act: Callable[[Callable[[], 
 
 
 class _signals:  # noqa: N801 - used like a function
-    """SIGINT and SIGTERM ask a run to stop; a second one while it settles changes nothing.
+    """SIGINT, SIGTERM and SIGHUP ask a run to stop; a second one while it settles changes nothing.
 
+    A terminal that is closed (SIGHUP) takes nobody's watch over a candidate away; under `nohup` it changes nothing.
     Outside the main thread Python delivers no signals, and there is nothing to set.
     """
 
@@ -338,7 +339,10 @@ class _signals:  # noqa: N801 - used like a function
         import threading
 
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                numbers.append(signal.SIGHUP)
+            for number in numbers:
                 self.before[number] = signal.getsignal(number)
                 self.loop.add_signal_handler(number, self.stop, number.name)
 
@@ -369,7 +373,7 @@ async def run(scenario: Scenario, options: Options = Options()) -> Any:
     The run has a loop of its own in a worker thread: virtual time cannot pass in a loop that others share. Cancelled,
     it waits until traffic is back on stable.
     """
-    from harness.app.loadstage import beside
+    from harness.load.beside import beside
 
     stop = Stop()
     result: list[Any] = []

@@ -92,16 +92,24 @@ class Herald:
         about: what every message says beside its text and its number: the run, the scenario.
         channels: by name.
         tell: told of each message and channel: (channel, text, delivered, detail).
+        masked: hides what no one must read, as the event log does: a reason may quote a backend, with its address.
     """
 
-    def __init__(self, about: Mapping[str, Any], channels: Mapping[str, Notifier], tell: Tell) -> None:
-        self._about = dict(about)
+    def __init__(
+        self,
+        about: Mapping[str, Any],
+        channels: Mapping[str, Notifier],
+        tell: Tell,
+        masked: Callable[[str], str] = str,
+    ) -> None:
+        self._about, self._masked = dict(about), masked
         self._channels = [_Channel(name, notifier, tell) for name, notifier in channels.items()]
         self._said = 0
 
     def say(self, text: str) -> None:
         """Have a message delivered; returns at once."""
         self._said += 1
+        text = self._masked(text)
         for channel in self._channels:
             channel.put({"text": text, "number": self._said, **self._about})
 

@@ -540,7 +540,7 @@ def _herald(executor: Executor, header: Header) -> Herald:
 
     scenario = executor.scenario
     about = {"scenario": scenario.name, "model": scenario.model.name, "run": header.run}
-    return Herald(about, executor.parts.notifiers, told)
+    return Herald(about, executor.parts.notifiers, told, executor.log.masked)
 
 
 def _started(at_ns: int, scenario: Scenario, parts: Parts, header: Header) -> RunStarted:

@@ -38,16 +38,16 @@ ON_STABLE = {Role.STABLE: WHOLE, Role.CANDIDATE: 0}
 
 
 class Interrupts:
-    """Raises SIGINT when the log reaches an event, and again while it settles."""
+    """Raises a signal when the log reaches an event, and again while it settles."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, signalled: signal.Signals = signal.SIGINT) -> None:
+        self.number, self.signalled = number, signalled
         self.events: list[Event] = []
 
     def __call__(self, number: int, event: Event) -> None:
         self.events.append(event)
         if number == self.number or isinstance(event, Interrupted):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.signalled)
 
 
 def interrupted(path: Path, number: int, surroundings: "Surroundings") -> tuple[list[Event], app.Rehearsal]:
@@ -114,6 +114,22 @@ def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: flo
         assert number >= decided or ended.weights in ({}, home(events))
         assert ended.outcome is _whole(path, surroundings)[-1].outcome  # type: ignore[attr-defined]
     assert list(log.read(made.path)) == events
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_that_end_programs_bring_traffic_back_too(number: signal.Signals, tmp_path: Path) -> None:
+    (path,) = [path for path in SCENARIOS if path.stem == "canary_regression"]
+    events: list[Event] = []
+
+    def interrupt(_: int, event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Routed) and event.weights != ON_STABLE:
+            signal.raise_signal(number)
+
+    made = app.rehearse(app.load_scenario(path), app.Options(reports=tmp_path, watchers=[interrupt]))
+    assert made.interrupted == number.name
+    assert isinstance(events[-1], RunEnded)
+    assert (events[-1].outcome, events[-1].weights) == (Outcome.ABORTED, ON_STABLE)
 
 
 def home(events: list[Event]) -> dict[Role, int]:

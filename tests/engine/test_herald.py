@@ -143,6 +143,24 @@ def test_a_hung_channel_is_asked_anew_for_the_next_message() -> None:
     ]
 
 
+def test_what_the_log_hides_no_channel_tells() -> None:
+    memory, heard = MemoryNotifier(), []
+
+    async def work() -> None:
+        log = EventLog(secrets=["hunter2"])
+        made = Herald({}, {"memory": memory}, lambda *words: heard.append(words), log.masked)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(made.run)
+            made.say("https://ann:swordfish@registry refuses hunter2")
+            await anyio.sleep(1)
+            tasks.cancel_scope.cancel()
+
+    run_virtual(work)
+    (text,) = memory.texts
+    assert text == "https://***@registry refuses ***"
+    assert [said for _, said, *_ in heard] == [text]
+
+
 class FullDisk(EventLog):
     """Cannot be written where somebody was told."""
 
