@@ -7,6 +7,7 @@ real router before them, real requests. Lost are requests that got no answer of 
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,15 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from harness import log
-from harness.backends.processes import MARKER, notes
+from harness.backends.processes import notes
 from harness.domain.event import Totalled
 from harness.domain.model import SERVING
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 HAPROXY, PROMETHEUS = "backends.router=haproxy", "backends.metrics=prometheus"
 HEALTHY = ("inject=[]", "expect=[outcome == promoted, failed_requests == 0]")
+MARK = "HARNESS_REAL_BENCHMARK"
 OWN_KINDS = ("error",)
 """Failures that a replica answered: of the candidate, because it is a bad one. All others are lost requests."""
 
@@ -49,17 +52,18 @@ ROWS = (
 )
 
 
-def run(row: Row, reports: Path) -> dict[str, Any]:
-    """The run's own JSON."""
+def run(row: Row, reports: Path) -> tuple[dict[str, Any], list[str]]:
+    """The run's own JSON, and what of its processes is left."""
+    mark = uuid4().hex
     words = [sys.executable, "-m", "harness", "run", str(SCENARIOS / f"{row.scenario}.yaml"), "--clock", "real"]
     words += ["--quiet", "--json", "-", "--report", str(reports)]
     for change in row.changes:
         words += ["--set", change]
-    done = subprocess.run(words, text=True, capture_output=True, check=False)
+    done = subprocess.run(words, text=True, capture_output=True, check=False, env=os.environ | {MARK: mark})
     if not done.stdout:
         raise SystemExit(f"{row.name}: exit {done.returncode}: {done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout)["scenarios"][0]
-    return found
+    return found, left_behind(mark) + [str(note) for note in notes(reports.resolve() / ".state")]
 
 
 def lost(errors: Mapping[str, int]) -> int:
@@ -67,12 +71,12 @@ def lost(errors: Mapping[str, int]) -> int:
     return sum(count for kind, count in errors.items() if kind not in OWN_KINDS)
 
 
-def left_behind() -> list[str]:
-    """Processes of any run that are still there, by their mark in /proc."""
+def left_behind(mark: str) -> list[str]:
+    """Processes that a run started and that are still there, by a mark that its children inherit."""
     found = []
     for each in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if f"{MARKER}=".encode() in each.read_bytes():
+            if f"{MARK}={mark}".encode() in each.read_bytes().split(b"\0"):
                 found.append(each.parent.name)
         except OSError:
             continue
@@ -87,10 +91,9 @@ def main(rounds: int) -> int:
         for row in ROWS:
             with tempfile.TemporaryDirectory(prefix="harness-real-") as folder:
                 reports = Path(folder)
-                found = run(row, reports)
+                found, left = run(row, reports)
                 arms = log.read(Path(found["event_log"])).last(Totalled).arms
                 gone = sum(lost(arms[role].errors) for role in SERVING if role in arms)
-                left = left_behind() + [str(note) for note in notes(reports.resolve() / ".state")]
             total, total_lost = total + found["requests"], total_lost + gone
             good = found["outcome"] == row.outcome and found["passed"] and not gone and not left
             wrong += not good
