@@ -212,9 +212,12 @@ class BuiltinRouter:
         return self._notices.stream()
 
     async def _started_anew(self, dead: Note) -> bool:
+        """One that was started at the last try, and then gave no answer, is only told again."""
         async with self._one_at_a_time:
+            last = self._note or dead
             try:
-                await self._launch_near(dead)
+                if not processes.alive(last):
+                    await self._launch_near(last)
                 await self._numbered("PUT", "/behind", behind_json(self._behind))
                 await self._numbered("PUT", "/routing", routing_json(self._routing))
             except BackendError as error:
