@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import anyio
-import anyio.lowlevel
-
 from harness.app.loadtold import is_live, replicas_of
 from harness.domain.lifecycle import LoadStagePlan, StagingPlan
 from harness.domain.scenario import Scenario
 from harness.errors import InputError
+from harness.load.beside import beside
 from harness.protocols import Case, PacedPlatform, Tell
 
 WORKERS = 1
@@ -144,24 +142,3 @@ class LiveTest:
         crew = self.crew or LocalCrew()
         record = settled(crew.run(plan, WORKERS, lambda *_: None, stopped, lambda: None))
         return Finished(plan, record, plan.targets[0].name)
-
-
-async def beside(work: Callable[[], None], stop: Callable[[str], object]) -> None:
-    """Run something that blocks in a thread; cancelled, ask it to stop, and wait until it has."""
-    done = anyio.Event()
-
-    async def watch() -> None:
-        try:
-            await done.wait()
-        except anyio.get_cancelled_exc_class():
-            stop("a cancellation")
-            raise
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch)
-        with anyio.CancelScope(shield=True):
-            try:
-                await anyio.to_thread.run_sync(work)
-            finally:
-                done.set()
-    await anyio.lowlevel.checkpoint_if_cancelled()  # what came of it after all is nobody's any more

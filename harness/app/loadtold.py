@@ -45,7 +45,8 @@ def asked(scenario: Scenario, plan: LoadStagePlan) -> str:
     else:
         often = f"by {plan.pace.users} user{'s' * (plan.pace.users != 1)}"
     count = replicas_of(scenario, plan)
-    whom = "the live endpoint" if is_live(scenario) else f"{count} simulated replica{'s' * (count != 1)}"
+    kind = "simulated replica" if scenario.backends.staging == "simulated" else "real replica"
+    whom = "the live endpoint" if is_live(scenario) else f"{count} {kind}{'s' * (count != 1)}"
     warm = f" after {duration_text(plan.warmup_ns)} of warm-up" if plan.warmup_ns else ""
     return f"of {whom} {often} for {duration_text(plan.duration_ns)}{warm}"
 
@@ -61,7 +62,8 @@ def _mean_rate(pace: OpenLoop, plan: LoadStagePlan) -> float:
 
 def _overload(scenario: Scenario, plan: LoadStagePlan, mean_s: float) -> Iterator[str]:
     """Where simulated servers cannot do, or hardly, what is asked of them on average."""
-    if is_live(scenario) or not isinstance(plan.pace, OpenLoop):
+    simulated = scenario.backends.staging == "simulated" and not is_live(scenario)
+    if not simulated or not isinstance(plan.pace, OpenLoop):
         return
     rate, slots = _mean_rate(plan.pace, plan), replicas_of(scenario, plan) * scenario.service[Role.CANDIDATE].slots
     if rate * mean_s >= NEARLY * slots:

@@ -139,6 +139,11 @@ def _users(scenario: Scenario, told: _Told) -> None:
             kubernetes_scope.check_faults(scenario)
         with told.at("real"):
             kubernetes_scope.check_models(scenario)
+    if scenario.staging or scenario.load:
+        from harness.backends import staging_scope
+
+        with told.at("staging" if scenario.staging else "load"):
+            staging_scope.check(scenario)
 
 
 def _traffic(scenario: Scenario, told: _Told) -> tuple[str, ...]:

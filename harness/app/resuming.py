@@ -15,7 +15,8 @@ from harness.app.kept import run_folders
 from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import secrets
 from harness.app.orders import inbox_of
-from harness.app.running import Options, Rehearsal, Stop, conducted, parts, place
+from harness.app.running import Options, Rehearsal, Stop, conducted, parts, place, placed
+from harness.app.staged import cleared, environments
 from harness.domain.event import RunEnded, RunStarted
 from harness.domain.faster import TimeScaled, faster
 from harness.domain.model import RegisteredPlan, Revision, Role
@@ -155,6 +156,10 @@ def resume(run: CutOff, options: Options, stop: Stop | None = None, *, rollback:
     driven = driving(scenario, made_of.platform, state, folder.name, switch.let_go, options.lease_s, resumed=True)
     with driven as lease, guarding(made_of.registry, lease):
         place(made_of.platform, folder, state, lease)
+        if lease:
+            cleared(state, folder.name)
+        for environment in environments(made_of.staging):
+            environment.place(placed(folder, state, lease))
         made_of = replace(made_of, inbox=inbox_of(scenario, folder, state, lease))
         guard = lease.guarded if lease else None
         log, torn = EventLog.reopen(path, secrets=secrets(scenario), guard=guard)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -20,6 +20,7 @@ from harness.app.monitoring import FolderMonitoring
 from harness.app.notifiers import channels, secrets
 from harness.app.orders import inbox_of
 from harness.app.pins import Pinned
+from harness.app.staged import environments
 from harness.domain.event import Event
 from harness.domain.model import ARMS, GivenPlan, Revision
 from harness.domain.rollout import Outcome
@@ -27,6 +28,9 @@ from harness.domain.scenario import Clock, Scenario
 from harness.errors import HarnessError, InputError, LeaseLost
 from harness.log import EventLog
 from harness.state.lease import TTL_S
+
+if TYPE_CHECKING:
+    from harness.realtime import Place
 
 Watcher = Callable[[int, Event], None]
 
@@ -242,6 +246,8 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
             if lease:
                 sweep(state, options.say)
             place(made_of.platform, folder, state, lease)
+            for environment in environments(made_of.staging):
+                environment.place(placed(folder, state, lease))
             made_of = replace(made_of, inbox=inbox_of(scenario, folder, state, lease))
             durable, guard = scenario.clock is Clock.REAL, lease.guarded if lease else None
             log = EventLog(folder / LOG_NAME, durable=durable, secrets=secrets(scenario), guard=guard)
@@ -265,11 +271,18 @@ def attempt(scenario: Scenario, options: Options = Options(), stop: Stop | None 
 
 def place(platform: Any, folder: Path, state: Path, lease: Any) -> None:
     """Tell a platform that asks for it where it may keep things."""
-    from harness.realtime import Place, Placed
+    from harness.realtime import Placed
 
     if isinstance(platform, Placed):
-        held = {"token": lease.token, "ours": lease.ours} if lease else {}
-        platform.place(Place(folder.resolve(), state, folder.name, **held))
+        platform.place(placed(folder, state, lease))
+
+
+def placed(folder: Path, state: Path, lease: Any) -> "Place":
+    """Where a run keeps what outlives its process, under its lease if it has one."""
+    from harness.realtime import Place
+
+    held = {"token": lease.token, "ours": lease.ours} if lease else {}
+    return Place(folder.resolve(), state, folder.name, **held)
 
 
 def conducted(

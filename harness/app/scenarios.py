@@ -44,9 +44,15 @@ def load_scenario(
     extra += [f"clock={clock}"] if clock is not None else []
     words = catalog(quick=quick, trust_pickle=trust_pickle)
     made = scenario.load(str(path), words, [*overrides, *extra])
-    if clock == Clock.VIRTUAL and made.backends.serving in REAL:
-        return scenario.load(str(path), words, [*overrides, *extra, *REHEARSED])
-    return made
+    if clock != Clock.VIRTUAL:
+        return made
+    rehearsed = [*(REHEARSED if made.backends.serving in REAL else ()), *_unstaged(made)]
+    return scenario.load(str(path), words, [*overrides, *extra, *rehearsed]) if rehearsed else made
+
+
+def _unstaged(made: Scenario) -> Sequence[str]:
+    """What stands in on virtual time for a real staging environment that a scenario names."""
+    return ("backends.staging=simulated",) if made.backends.staging in REAL else ()
 
 
 def timeline(scenario: Scenario) -> Any:

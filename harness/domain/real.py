@@ -113,6 +113,8 @@ class KubernetesPlan:
     """With it, a HorizontalPodAutoscaler from the arm's size up to this."""
     autoscale_cpu: int = 70
     """At which use of the CPU, in percent."""
+    staging_front: str | None = None
+    """Where a candidate is asked in staging, as this machine reaches it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class LoadResult:
     """Failures by kind."""
     latency: Histogram
     """Of what clients waited for, from the moment that a request was due."""
+    spoiled: str = ""
+    """Why the figures may look worse than they are (a generator that was held up); empty: they do not."""
 
     def figures(self) -> dict[str, float | None]:
         """Latencies (s) and the success rate by metric name; None where there was nothing to measure."""
@@ -86,7 +88,7 @@ class StagingPlatform(Protocol):
     async def start(
         self, model: TrainedModel, revision: Revision, population: "Population | None", replicas: int
     ) -> Endpoint:
-        """Bring replicas of a model up; answers at once, `Endpoint.ready` tells when they take requests.
+        """Bring replicas of a model up; may answer before they take requests, which `Endpoint.ready` tells.
 
         Args:
             model: what is to answer.

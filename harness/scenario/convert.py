@@ -64,6 +64,7 @@ from harness.scenario.loadstages import load_of
 from harness.scenario.models import DataInput, SourceInput
 from harness.scenario.policies import aftercare_of, rollout_of
 from harness.scenario.real import real_of
+from harness.scenario.staged import staging_word
 from harness.scenario.training import groups_of, training_of
 
 
@@ -94,7 +95,7 @@ def scenario_of(
         clock=Clock(document.clock),
         horizon_ns=document.horizon,
         model=_model(document, trust_pickle=trust_pickle),
-        backends=Backends(**document.backends.model_dump()),
+        backends=_backends(document),
         service=_services(document.service),
         traffic=_traffic(document.traffic),
         labels=Labels(labels.delay, labels.share) if labels else None,
@@ -118,6 +119,12 @@ def scenario_of(
         real=real_of(document.real),
     )
     return dated(made)
+
+
+def _backends(document: Document) -> Backends:
+    words = document.backends
+    word = staging_word(words.staging, words.serving, document.clock)
+    return Backends(**{**words.model_dump(), "staging": word})
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

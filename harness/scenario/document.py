@@ -17,6 +17,7 @@ from harness.scenario.models import ModelInput
 from harness.scenario.quantities import HorizonDuration, Seed
 from harness.scenario.real import RealInput, lacking
 from harness.scenario.rollouts import RolloutInput, no_repeats
+from harness.scenario.staged import staging_word, unstaged
 from harness.scenario.words import Channel, Expectation, Slug, StageWord, Text, backend, backend_uri, one_word
 
 VERSION: Final = 1
@@ -44,6 +45,9 @@ class BackendsInput(Input):
     metrics: Annotated[str, *backend("metrics")] = Field("inprocess", description="Where figures are asked for.")
     router: Annotated[str, *backend("router")] = Field(
         "builtin", description="The router before replicas that are real."
+    )
+    staging: Annotated[str | None, *backend("staging")] = Field(
+        None, description="Where a candidate is tried first; default: on real time as `serving`, else simulated."
     )
 
 
@@ -110,6 +114,11 @@ class Document(Input):
         """Backends know what they need; a registry that outlives the run keeps models; recorded answers are none."""
         yield from lacking(self.real, self.backends.serving, self.backends.router)
         yield from unroutable(self.rollout, self.backends.serving, self.backends.router)
+        if self.staging is not None or (self.load is not None and self.load.url is None):
+            words, cluster = self.backends, self.real.kubernetes
+            word = staging_word(words.staging, words.serving, self.clock)
+            deploys, named = self.staging is not None, words.staging is not None
+            yield from unstaged(word, words.serving, self.clock, deploys=deploys, named=named, cluster=cluster)
         if split(self.backends.registry)[0] == FORGETFUL:
             return
         for arm, source in (("stable", self.model.stable), ("candidate", self.model.candidate)):

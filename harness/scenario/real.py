@@ -179,6 +179,7 @@ class KubernetesInput(Input):
     front: Url | None = Field(None, description="Where users ask, as this machine reaches it.")
     autoscale_max: Servers | None = Field(None, description="With it, an autoscaler up to so many replicas.")
     autoscale_cpu: PositiveCount = Field(70, description="At which use of the CPU, in percent.")
+    staging_front: Url | None = Field(None, description="Where users of staging ask, as this machine reaches it.")
 
 
 class RealInput(Input):

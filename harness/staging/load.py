@@ -130,7 +130,7 @@ class LoadStage:
 
 
 class SimulatedTest:
-    """Asks the candidate's own simulated servers, in an environment apart from production.
+    """Asks the candidate's own servers, simulated or real, in an environment apart from production.
 
     Args:
         platform: where the environment is.
@@ -180,6 +180,8 @@ class SimulatedTest:
             met = await self.platform.load_paced(self.pace.traffic, plan.duration_ns, plan.warmup_ns)
         if met is None:
             raise ServingError(f"the load test did not end {GRACE_S:g} s after it should have")
+        if met.spoiled and (plan.slos or plan.min_grade):
+            raise ServingError(f"the load test's figures cannot be trusted: {met.spoiled}")
         return met
 
 

@@ -53,6 +53,16 @@ class AsyncModelServingClient(Door):
         """As `ModelServingClient.predict_many`."""
         return await self._carry_out(self._talk.predict(rows))
 
+    async def asked(self, body: Any) -> tuple[int, Any]:
+        """Status and content of the answer to one body as it stands; a refusal is an answer too.
+
+        Raises:
+            ConnectionError: no connection was made, or it broke.
+            TimeoutError: there was no whole answer in time.
+            EndpointError: the server is not trusted, or speaks no HTTP.
+        """
+        return await self._carry_out(self._talk.asked(body))
+
     async def metadata(self) -> dict[str, Any]:
         """As `ModelServingClient.metadata`."""
         return await self._carry_out(self._talk.metadata())

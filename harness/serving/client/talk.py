@@ -103,6 +103,14 @@ class Talk:
             found += self._spoken.answers(said, len(rows) if len(requests) == 1 else 1)
         return found
 
+    def asked(self, body: Any) -> Generator[Attempt | Wait, Outcome | None, tuple[int, Json]]:
+        """What is said to one body as it stands, refusals too: the status, and what the answer holds."""
+        [model] = self._spoken.asks([{}])
+        answer = yield from self._call(Request(model.method, model.path, json.dumps(body).encode()))
+        text = _text(answer)
+        found = _json(text)
+        return answer.status, self._masked(text) if found is None else found
+
     def metadata(self) -> Generator[Attempt | Wait, Outcome | None, dict[str, Any]]:
         """What the server says of its model: ``model`` and ``version`` (None where it does not say), and the rest."""
         answer = yield from self._call(self._spoken.about)
