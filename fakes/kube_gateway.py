@@ -1,9 +1,10 @@
 """The data plane of the Gateway API: requests split by the weights of HTTPRoutes over the ready pods of Services.
 
 Rules: https://gateway-api.sigs.k8s.io/reference/spec/#httproute. The split is smooth weighted round robin, so that over
-any number of requests each backend is within one of its share. What is written is in force a while later, and then the
-route's status says so (``parents[].conditions`` with observedGeneration). A backend that is no Service, or none that is
-there, is answered 500 for its share; a Service with no ready pods 503; a pod that fails to answer 502.
+any number of requests each backend is within one of its share. A while after a route was written its status says so
+(``parents[].conditions`` with observedGeneration); requests go by it ``lag_s`` later, as proxies follow controllers. A
+backend that is no Service, or none that is there, is answered 500 for its share; a Service with no ready pods 503; a
+pod that fails to answer 502.
 """
 
 import re
@@ -19,6 +20,8 @@ from fakes.kube_kinds import GATEWAY, GATEWAYS, ROUTE
 from fakes.kube_script import Object
 from fakes.kube_services import addresses
 from fakes.kube_writes import Writer
+from harness.clock import now_ns
+from harness.domain.units import SECOND
 
 CONTROLLER: Final = "stand-in/gateway"
 HOP: Final = frozenset({
@@ -58,13 +61,17 @@ class DataPlane:
     Args:
         writer: writes the statuses of routes and gateways.
         address: where it listens, as a Gateway's status tells it.
+        lag_s: from a route's status to requests that go by it; may be changed at any time.
     """
 
     writer: Writer
     address: str = "127.0.0.1"
+    lag_s: float = 0.0
     sent: dict[str, int] = field(default_factory=dict)
     """Requests by ``NAMESPACE/SERVICE`` that got them."""
     _routes: list[Object] = field(default_factory=list)
+    _coming: list[tuple[int, list[Object]]] = field(default_factory=list)
+    """Routes as they will be in force, from when on."""
     _wheels: dict[tuple[str, int], Wheel] = field(default_factory=dict)
     _turns: dict[str, int] = field(default_factory=dict)
     _session: aiohttp.ClientSession | None = None
@@ -90,9 +97,17 @@ class DataPlane:
         store = self.writer.store
         for gateway in store.all(GATEWAYS):
             self.writer.set_status(GATEWAYS, gateway, self._gateway_status(gateway))
-        self._routes = store.all(ROUTE)
-        for route in self._routes:
+        routes = store.all(ROUTE)
+        last = self._coming[-1][1] if self._coming else self._routes
+        if [_version(each) for each in routes] != [_version(each) for each in last]:
+            self._coming.append((now_ns() + round(self.lag_s * SECOND), routes))
+        for route in routes:
             self.writer.set_status(ROUTE, route, {"parents": self._parents(route)})
+
+    def _in_force(self) -> list[Object]:
+        while self._coming and self._coming[0][0] <= now_ns():
+            self._routes = self._coming.pop(0)[1]
+        return self._routes
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any request of a user."""
@@ -139,7 +154,7 @@ class DataPlane:
     def _rule(self, request: web.Request) -> tuple[Object, int, Object] | None:
         """The rule with the most specific match: longest path, then most headers, then the oldest route."""
         best: tuple[tuple[int, int], Object, int, Object] | None = None
-        for route in sorted(self._routes, key=lambda each: each["metadata"]["creationTimestamp"]):
+        for route in sorted(self._in_force(), key=lambda each: each["metadata"]["creationTimestamp"]):
             if not self._attached(route) or not _hosts(route["spec"].get("hostnames"), request.host):
                 continue
             for i, rule in enumerate(route["spec"]["rules"]):
@@ -201,6 +216,10 @@ class DataPlane:
             for name in ("Accepted", "Programmed")
         ]  # fmt: skip
         return {"addresses": [{"type": "IPAddress", "value": self.address}], "conditions": conditions}
+
+
+def _version(route: Object) -> tuple[str, int]:
+    return route["metadata"]["uid"], route["metadata"]["generation"]
 
 
 def _is_service(ref: Object) -> bool:

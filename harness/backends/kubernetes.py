@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from harness.backends import kubernetes_health as health
-from harness.backends.kubernetes_front import Answered, asked
+from harness.backends.kubernetes_front import asked
 from harness.backends.kubernetes_keeper import HOPELESS, LOOK_S, Keeper
 from harness.domain.model import ARMS, SERVING, Revision, Role, TrainedModel
 from harness.domain.units import SECOND, duration_text
@@ -201,7 +201,12 @@ class KubernetesFleet(Keeper):
         return {role: Readiness(self._wanted[role], self._ready(role)) for role in SERVING if role in self._wanted}
 
     async def probe(self, role: Role) -> bool:
-        """Whether the arm answers users; where it has no share of the traffic, whether the kubelet finds it ready."""
+        """Whether the arm answers users; where it has no share of the traffic, whether the kubelet finds it ready.
+
+        Raises:
+            ServingError: it has the whole share, and another arm answers: proxies do not follow the route yet, and who
+                is asked there still must not lose its pods.
+        """
         self._check()
         if not self._wanted.get(role) or not self._pods_ready(role):
             return False
@@ -211,7 +216,14 @@ class KubernetesFleet(Keeper):
         within_s = services.get(role, services[role.model]).timeout_ns / SECOND
         revisions = {each: self._arms[each].revision for each in ARMS}
         found = await asked(self._plan.front, within_s, role.model, revisions, self._models.get(role.model))
-        return found is not Answered.NOBODY
+        if found - {role.model} and await self._has_all(role):
+            others = ", ".join(sorted(found - {role.model}))
+            raise ServingError(f"{role} has all traffic by the route, and the gateway's proxies still ask {others}")
+        return bool(found)
+
+    async def _has_all(self, role: Role) -> bool:
+        shares = await self._objects.shares()
+        return {each for each, share in shares.items() if share} == {role}
 
     async def notices(self) -> AsyncIterator[Notice]:
         """Pods as they come and go."""

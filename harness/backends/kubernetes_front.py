@@ -6,7 +6,6 @@ so: of it the kubelet's own probes, by which pods are ready or not, are all that
 """
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, Final
 
 from harness.domain.model import Revision, Role, TrainedModel
@@ -14,30 +13,22 @@ from harness.realtime import COPY_HEADER, MODEL_HEADER
 from harness.users.understanding import Reader
 
 ASKED: Final = 3
-"""Requests of one probe, where others than the arm in question answer."""
+"""Requests of one probe: several proxies may stand behind one address."""
 REFUSALS: Final = (400, 415, 422)
 """A server that says so of a request has read it."""
 
 
-class Answered(Enum):
-    """Who answered a probe through the gateway."""
-
-    ARM = "the arm"
-    OTHERS = "other arms"
-    NOBODY = "nobody"
-
-
 async def asked(
     url: str, within_s: float, role: Role, revisions: Mapping[Role, Revision], model: TrainedModel | None
-) -> Answered:
-    """Ask the gateway for a prediction, a few times; which arm answered.
+) -> frozenset[Role]:
+    """Ask the gateway for a prediction, a few times; which arms answered, or none.
 
     What is asked is a row without values: a refusal as wrong input (400, 415, 422) is an answer too.
 
     Args:
         url: of the gateway.
         within_s: how long an answer may take.
-        role: the arm in question.
+        role: the arm in question, whose is the answer of a server that does not say who it is.
         revisions: of all arms.
         model: whose columns the row has.
     """
@@ -46,7 +37,7 @@ async def asked(
     reader = Reader(tuple(revisions), (MODEL_HEADER,))
     reader.inform(revisions)
     row = dict.fromkeys(model.features if model else ())
-    found = Answered.NOBODY
+    seen: set[Role] = set()
     limit = aiohttp.ClientTimeout(total=within_s)
     async with aiohttp.ClientSession(timeout=limit, headers={"connection": "close"}) as session:
         for _ in range(ASKED):
@@ -56,13 +47,9 @@ async def asked(
                     body, status = await answer.read(), answer.status
             except (aiohttp.ClientError, TimeoutError, OSError):
                 continue
-            if not (200 <= status < 300 or status in REFUSALS):
-                continue
-            said = reader.arm(headers, _parsed(body))
-            if said in {role, None}:  # None: a model server that does not say who it is
-                return Answered.ARM
-            found = Answered.OTHERS
-    return found
+            if 200 <= status < 300 or status in REFUSALS:
+                seen.add(reader.arm(headers, _parsed(body)) or role)
+    return frozenset(seen)
 
 
 def _parsed(body: bytes) -> Any:

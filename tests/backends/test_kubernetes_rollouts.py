@@ -12,6 +12,7 @@ from aiohttp import web
 
 from fakes.kube_api import Fault, Ill, PodScript, Wrong
 from harness import engine
+from harness.backends.kubernetes import KubernetesFleet
 from harness.backends.real import kubernetes
 from harness.contracts.behind import users_of
 from harness.domain.event import Noticed, RunEnded, Totalled
@@ -21,7 +22,7 @@ from harness.domain.rollout import Outcome, Pause, RolloutPolicy, Routing, SetWe
 from harness.domain.scenario import Clock, Scenario
 from harness.domain.traffic import Knots, Process, Traffic
 from harness.domain.units import SECOND, WHOLE
-from harness.errors import RoutingError
+from harness.errors import RoutingError, ServingError
 from harness.log import EventLog, Events
 from harness.manifests import rbac
 from harness.realtime import MODEL_HEADER
@@ -166,6 +167,46 @@ async def test_a_candidate_whose_pods_never_get_ready_is_given_up_with_a_name(
         assert not ran.lost
         assert there.weights()["m-stable"] == WHOLE
         assert {name: there.replicas(name) for name in ("m-v1", "m-v2")} == {"m-v1": 2, "m-v2": 0}
+
+
+async def well(fleet: KubernetesFleet) -> bool:
+    """Whether stable answers a probe."""
+    try:
+        return await fleet.probe(Role.STABLE)
+    except ServingError:
+        return False
+
+
+async def test_an_arm_is_not_found_well_while_proxies_still_ask_the_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way back, as the engine goes it: all traffic, verified, and only then the candidate's pods are taken down."""
+    async with cluster(tmp_path, monkeypatch, serves(False)) as there, users_of(there.api.gateway_url) as users:
+        fleet, route = there.fleet(), there.router()
+        await route.start()
+        await route.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
+        await fleet.start(MODELS, 1, route.point)
+        await fleet.apply({Role.CANDIDATE: 1})
+        while (await fleet.observe())[Role.CANDIDATE].ready < 1:  # noqa: ASYNC110 - as the engine looks
+            await asyncio.sleep(0.02)
+        await route.apply(Routing({Role.STABLE: 5000, Role.CANDIDATE: 5000}))
+        assert await fleet.probe(Role.STABLE)  # others answer too, as they should
+        there.api.gateway.lag_s = 1.0
+        async with users.busy(at_once=2) as answers:
+            await route.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
+            with pytest.raises(ServingError, match="by the route, and the gateway's proxies still ask candidate$"):
+                assert not await fleet.probe(Role.STABLE)
+            async with asyncio.timeout(30):
+                while not await well(fleet):  # noqa: ASYNC110 - as the engine tries again
+                    await asyncio.sleep(0.05)
+            begun = len(answers)
+            await fleet.apply({Role.CANDIDATE: 0})
+            while there.api.pods("ml") != [name for name in there.api.pods("ml") if "-v1-" in name]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert Counter(answer.status for answer in answers) == {200: len(answers)}
+        assert {answer.said["version"] for answer in answers[begun + 2 :]} == {1}
+        await route.stop()
+        await fleet.stop()
 
 
 async def test_the_next_run_begins_where_a_killed_one_left_all_traffic_and_loses_none(
