@@ -19,7 +19,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from harness import seeds
 from harness.backends import local_faults, processes, procfs
-from harness.backends.local_models import Loaded, command, match, noted, written
+from harness.backends.local_models import Loaded, command, match, noted, remembered, written
+from harness.backends.local_probes import Probes
 from harness.backends.local_replica import KIND, Replica, Surroundings, ended, strength
 from harness.backends.processes import Note
 from harness.clock import epoch_ns, now_ns
@@ -29,7 +30,7 @@ from harness.domain.service import Service
 from harness.domain.units import SECOND, duration_text
 from harness.errors import ServingError
 from harness.protocols import Notice, Readiness
-from harness.realtime import COPY_HEADER, Behind, Place, Point
+from harness.realtime import Behind, Place, Point
 
 NOTICES: Final = 10_000
 LOOK_S: Final = 0.02
@@ -63,7 +64,7 @@ class LocalFleet:
         self._faults = scenario.faults
         self._origin_ns = 0
         self._number = 0
-        self._examples: dict[str, Any] = {}
+        self._probes = Probes()
         self._trouble, self._last_told = "", ""
         self._broken: Exception | None = None
         self._around: Surroundings | None = None
@@ -106,16 +107,16 @@ class LocalFleet:
         self._origin_ns = now_ns() - self._age_ns()
         found = [note for note in processes.notes(self._where.state, self._where.run) if note.kind == KIND]
         self._number = max((int(note.extra["number"]) for note in found), default=0)
-        for note in found:  # whose model cannot be made again goes on, by the file that it was started with
-            if (arm := Role(note.arm or Role.STABLE).model) not in self._models:
-                self._models[arm] = noted(note.command, note.extra)
+        started = [(Role(note.arm or Role.STABLE).model, noted(note.command, note.extra)) for note in found]
+        self._models |= remembered(self._revisions, started, self._models_folder, self._models)
         for note in found:
             await self._adopt(note)
         there = {*ARMS, *wanted, *(replica.arm for replica in self._replicas)}
         with anyio.move_on_after(FOUND_S):
             while not all(replica.settled for replica in self._replicas if replica.url):  # noqa: ASYNC110
                 await anyio.sleep(LOOK_S)
-        await self.apply({role: wanted.get(role, 0) for role in SERVING if role in there})
+        known = [role for role in SERVING if role in there and role.model in self._models]
+        await self.apply(dict.fromkeys(there & set(SERVING), 0) | {role: wanted.get(role, 0) for role in known})
         self._spawn(self._course(self._elapsed()))
         with anyio.move_on_after(self._plan.drain_ns / SECOND):
             while self._pointed != self._behind() and not self._trouble:  # noqa: ASYNC110
@@ -148,19 +149,13 @@ class LocalFleet:
         return {role: Readiness(self._wanted[role], len(self._serving(role))) for role in arms}
 
     async def probe(self, role: Role) -> bool:
-        """Whether one replica of the arm answers a row in time."""
-        within = aiohttp.ClientTimeout(total=self._service(role).timeout_ns / SECOND)
-        session = self._running.session
-        for replica in self._serving(role)[:1]:
-            try:
-                row = await self._example(replica)
-                url, headers = f"{replica.url}/predict", {COPY_HEADER: "probe"}
-                async with session.post(url, json=row, headers=headers, timeout=within) as response:
-                    await response.read()
-                    return response.status == 200
-            except (aiohttp.ClientError, TimeoutError, OSError, LookupError, ValueError):
-                return False
-        return False
+        """Whether a replica of the arm answers a row in time: each in its turn."""
+        within_s = self._service(role).timeout_ns / SECOND
+        return await self._probes.probe(self._running.session, self._serving(role), within_s)
+
+    async def example(self, role: Role) -> Any:
+        """A row that the arm's model takes, as one of its replicas says; None: none says so."""
+        return await self._probes.example(self._running.session, self._serving(role))
 
     async def notices(self) -> AsyncIterator[Notice]:
         """Faults and replicas as they come and go."""
@@ -250,7 +245,7 @@ class LocalFleet:
 
     async def _load(self, models: Mapping[Role, TrainedModel]) -> None:
         """Write each model to its file; in a thread, for a large one takes seconds."""
-        folder = self._where.folder / "models"
+        folder = self._models_folder
         folder.mkdir(parents=True, exist_ok=True)
         for role, model in models.items():
             known = self._revisions.get(role, Revision(model.name, 1, model.artifact_digest))
@@ -259,6 +254,8 @@ class LocalFleet:
             )  # fmt: skip
 
     def _add(self, role: Role) -> None:
+        if role.model not in self._models:
+            raise ServingError(f"no model of {role} is known any more: a replica of it cannot be started")
         loaded = self._models[role.model]
         self._number += 1
         self._take(Replica(
@@ -311,15 +308,6 @@ class LocalFleet:
             return
         why = self._trouble or self._last_told or "see the logs of the processes"
         raise ServingError(f"{role} was not ready within {duration_text(within_ns)}: {why}")
-
-    async def _example(self, replica: Replica) -> Any:
-        """A row that its model takes, as it says itself."""
-        digest = replica.loaded.digest
-        if digest not in self._examples:
-            async with self._running.session.get(f"{replica.url}/openapi.json") as response:
-                asked = (await response.json())["paths"]["/predict"]["post"]["requestBody"]
-            self._examples[digest] = asked["content"]["application/json"]["example"]
-        return self._examples[digest]
 
     # --- the router ---------------------------------------------------------------------------------------------------
 
@@ -408,6 +396,10 @@ class LocalFleet:
         if self._broken:
             raise ServingError(f"the local replicas are not looked after any more: {self._broken!r}") from self._broken
         return self._around
+
+    @property
+    def _models_folder(self) -> Path:
+        return self._where.folder / "models"
 
     @property
     def _began_file(self) -> Path:

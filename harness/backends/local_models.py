@@ -50,11 +50,23 @@ def written(model: TrainedModel, revision: Revision, role: Role, folder: Path, s
     digest = model.artifact_digest
     if model.estimator is None:
         return Loaded(digest, revision, None)
-    word = re.sub(r"[^0-9A-Za-z]", "", digest.rpartition(":")[2])[:DIGITS]
+    if there := kept(Revision(revision.name, revision.version, digest), folder):
+        return Loaded(digest, revision, there.file, there.pickled)
+    return _saved(model, revision, role, folder / f"{role}-{_word(digest)}.skops", scenario)
+
+
+def kept(revision: Revision, folder: Path) -> Loaded | None:
+    """The model in the file that it was written to before, by its digest; None: there is none."""
+    if not (word := _word(revision.digest)):
+        return None
     for there in sorted(folder.glob(f"*-{word}.*")):
         if there.suffix in {".skops", ".pkl"}:
-            return Loaded(digest, revision, there, there.suffix == ".pkl")
-    return _saved(model, revision, role, folder / f"{role}-{word}.skops", scenario)
+            return Loaded(revision.digest, revision, there, there.suffix == ".pkl")
+    return None
+
+
+def _word(digest: str) -> str:
+    return re.sub(r"[^0-9A-Za-z]", "", digest.rpartition(":")[2])[:DIGITS]
 
 
 def _saved(model: TrainedModel, revision: Revision, role: Role, path: Path, scenario: Scenario) -> Loaded:
@@ -122,6 +134,32 @@ def noted(words: Sequence[str], extra: Mapping[str, Any]) -> Loaded:
     file = None if after == "--fake" else Path(after)
     digest = str(extra["digest"])
     return Loaded(digest, Revision(name, int(version), digest), file, "--trust-pickle" in words)
+
+
+def remembered(
+    revisions: Mapping[Role, Revision],
+    started: Sequence[tuple[Role, Loaded]],
+    folder: Path,
+    made: Mapping[Role, Loaded],
+) -> dict[Role, Loaded]:
+    """Models that were not made again, by the files that their replicas were started with.
+
+    Args:
+        revisions: what is deployed; a digest tells which file is whose.
+        started: the models of the replicas that are noted, and their arms, for what has no digest.
+        folder: for models.
+        made: those that are known.
+    """
+    by_digest = {each.digest: each for _, each in started}
+    found: dict[Role, Loaded] = {}
+    for role, revision in revisions.items():
+        again = kept(revision, folder) or by_digest.get(revision.digest)
+        if role not in made and again:
+            found[role] = again
+    for role, each in started:
+        if role not in made:
+            found.setdefault(role, each)
+    return found
 
 
 def match(found: str, arm: str, models: Iterable[tuple[Role, Loaded]]) -> Role | None:

@@ -170,16 +170,22 @@ class Watch:
         await settle.tidy(executor, "archiving the version before", archive)
 
 
-async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[End, Revision | None]:
+async def back(
+    executor: Executor, promoted: Revision, alarm: Alarm, before: Revision | None = None, *, measured: bool = True
+) -> tuple[End, Revision | None]:
     """Go back from a promoted version to the one before it: its traffic, its aliases, its data version.
 
-    Traffic stays where it is if there is no way back, and a person is called.
+    Traffic stays where it is if there is no way back, and a person is called. ``before`` is the version before, by the
+    run's own log, for a registry that has forgotten it. With ``measured`` false nobody asks who could tell whether that
+    does any better.
 
     Returns:
         What the run ends as, and the version that is stable again; None: there is none.
     """
     reason = f"{alarm.reason} ({alarm.monitor})"
     previous = await _previous(executor, promoted)
+    if isinstance(previous, str) and before is not None:
+        previous = before
     if isinstance(previous, str):
         return _stranded(executor, alarm, f"{reason}; and {previous}: traffic stays"), None
     other = Role.STABLE if executor.home is Role.CANDIDATE else Role.CANDIDATE
@@ -200,7 +206,7 @@ async def back(executor: Executor, promoted: Revision, alarm: Alarm) -> tuple[En
     await settle.forget(executor, promoted.name, promoted)
     executor.tell(RolledBack, previous.name, previous.version, await _data_of(executor, previous))
     executor.notify(f"rolled back from {promoted} to {previous}: {reason}")
-    if failing := await _measured(executor, other):
+    if measured and (failing := await _measured(executor, other)):
         told = f"{reason}; rolled back to {previous}, and that does no better ({failing}): traffic stays on it"
         return _stranded(executor, alarm, told), previous
     await settle.retire(executor, other)

@@ -33,6 +33,8 @@ from harness.strategies import Restorable
 
 ATTACH_S = 300.0
 """A platform that has not been taken up by then is given up on."""
+LOADED_S = 20.0
+"""All models that are read from the registry; who runs one needs none, and traffic does not wait for it."""
 CUT_OFF = "the harness was cut off"
 
 
@@ -90,6 +92,8 @@ class Resumption(Lifecycle):
         self.attached = not stood.deploying
         self.models: dict[str, TrainedModel] = {}
         """Made again, by digest."""
+        self.rebuilt = False
+        """The stages have run again."""
         executor.intents, executor.begun = stood.intents, stood.reusable
         executor.last = len(executor.log.events) - 1
         executor.said = _said(executor.scenario, stood.spoken)
@@ -167,10 +171,14 @@ class Resumption(Lifecycle):
     # --- the rollout ---
 
     async def _carried_on(self) -> End:
-        """The rollout that was under way, from its last checkpoint; rolled back where that cannot be."""
-        why = await self._rebuilt()
+        """The rollout that was under way, from its last checkpoint; rolled back where that cannot be.
+
+        One that is given up is brought home before any stage runs: a candidate keeps no share for a training.
+        """
+        given_up = self._given_up()
+        why = "" if given_up and self._outlived else await self._rebuilt_in_time()
         standing = await self._attach()
-        why = self._given_up() or why or await self._lacking(standing)
+        why = given_up or why or await self._lacking(standing)
         if why:
             return End(Outcome.ROLLED_BACK, f"{CUT_OFF}; {why}")
         kept = self.stood.checkpoint
@@ -221,7 +229,9 @@ class Resumption(Lifecycle):
     async def _settle_decided(self, end: End) -> End:
         """Settle a rollout as it was decided; a promotion only if the candidate still serves all traffic."""
         stood, executor = self.stood, self.executor
-        await self._rebuilt()
+        promoting = end.outcome is Outcome.PROMOTED and not self.cut.rollback
+        if promoting or not self._outlived:  # what does not leave traffic where it is brings it home first
+            await self._rebuilt_in_time()
         await self._attach()
         if stood.promoted:
             return await self._back_again(end)
@@ -239,7 +249,10 @@ class Resumption(Lifecycle):
         self.decided = end
         if stood.home is Role.CANDIDATE and stood.alarm and end.outcome is Outcome.ROLLED_BACK:
             alarm = aftercare.Alarm(stood.alarm.monitor, stood.alarm.reason, OnAlarm.ROLLBACK, stood.alarm.because)
-            self.settled, _ = await aftercare.back(executor, stood.revisions[Role.CANDIDATE], alarm)
+            promoted = stood.revisions[Role.CANDIDATE]
+            self.settled, _ = await aftercare.back(
+                executor, promoted, alarm, stood.revisions.get(Role.STABLE), measured=self.rebuilt
+            )
             return self.settled
         if stood.home is Role.CANDIDATE:
             return end
@@ -260,7 +273,8 @@ class Resumption(Lifecycle):
         if decided.outcome is Outcome.PROMOTED and not self.stood.promoted:
             told = f"{decided.reason}; and the promotion could not be carried out"
             end = self.settled = End(Outcome.ERROR, told, decided.because)
-        await self._rebuilt()
+        if not self._outlived:
+            await self._rebuilt_in_time()
         await self._attach()
         return end if decided.outcome is Outcome.PAUSED else await self._made_safe(end)
 
@@ -308,9 +322,38 @@ class Resumption(Lifecycle):
 
     # --- what there is ---
 
+    @property
+    def _outlived(self) -> bool:
+        """Servers may have outlived the process that began them: users are asking them now."""
+        return isinstance(self.executor.parts.platform, Attachable)
+
+    async def _next(self) -> End | None:
+        """The next candidate is rolled out beside the models of what is in service: made now, if not before."""
+        if self.successors and not self.rebuilt:
+            why = await self._rebuilt_in_time()
+            if why or self.executor.home not in self.case.models:
+                told = f"no newer candidate is rolled out: {why or 'the model in service could not be made again'}"
+                self.executor.tell(Noticed, "left_undone", (), told)
+                self.successors.clear()
+        return await super()._next()
+
+    async def _rebuilt_in_time(self) -> str:
+        """As `_rebuilt`, and no longer than until the run's horizon."""
+        why = ""
+
+        async def work() -> None:
+            nonlocal why
+            why = await self._rebuilt()
+
+        late = await self._in_time(work)
+        if late:
+            self._finish("error", late.reason)
+            self.case = self.case.having(revisions=dict(self.stood.revisions), refusals=())
+        return late.reason if late else why
+
     async def _rebuilt(self) -> str:
         """Run the stages for the models; why the rollout cannot go on with them, empty where it can."""
-        executor, why = self.executor, ""
+        executor, why, self.rebuilt = self.executor, "", True
         try:
             for stage in executor.parts.stages:
                 async with self._stage(stage.name):
@@ -356,7 +399,8 @@ class Resumption(Lifecycle):
     async def _taken_up(self, wanted: Mapping[Role, int]) -> Standing:
         platform, case = self.executor.parts.platform, self.case
         if isinstance(platform, Attachable):
-            attached = platform.attach(case.models, case.population, wanted)
+            rows = case.population if set(ARMS) <= set(case.models) else None  # who asks knows what both answer
+            attached = platform.attach(case.models, rows, wanted)
             return await answered("the platform", attached, ATTACH_S)
         await answered("the platform", platform.start(case.models, case.population), ATTACH_S)
         await answered("the change of replicas", platform.serving.apply(wanted))
@@ -365,8 +409,13 @@ class Resumption(Lifecycle):
     async def _deployed(self) -> dict[Role, TrainedModel]:
         """The models of the versions that were deployed: made again, or loaded from the registry."""
         found = dict(self.case.models) if not self.stood.revisions else {}
+        loaded: dict[Role, TrainedModel] = {}
+        with anyio.move_on_after(LOADED_S):
+            for role, revision in self.stood.revisions.items():
+                if revision.digest not in self.models and (model := await self._loaded(revision)):
+                    loaded[role] = model
         for role, revision in self.stood.revisions.items():
-            model = self.models.get(revision.digest) or await self._loaded(revision)
+            model = self.models.get(revision.digest) or loaded.get(role)
             if model is None and same(self.case.models.get(role), revision):
                 model = self.case.models[role]
             if model is not None:

@@ -96,7 +96,10 @@ class Users:
     # --- traffic ---
 
     async def start(self, url: str, models: Mapping[Role, TrainedModel], population: Population | None) -> None:
-        """Begin to ask there; times of the traffic and of drift count from here."""
+        """Begin to ask there; times of the traffic and of drift count from here.
+
+        Who has lost the rows that it is to ask (a run that was cut off, and goes home) asks nothing.
+        """
         question = Question(self.scenario, self._faults, models, population)
         await anyio.to_thread.run_sync(question.warm, question.level(0))
         self._reader.put(question.model)
@@ -108,7 +111,8 @@ class Users:
         self._shares.begin(self._origin_ns)
         self._measured.begin(self._origin_ns, question.answers)
         loop = asyncio.get_running_loop()
-        self._asking = loop.create_task(self._course.run(self._origin_ns))
+        if population is not None or self.scenario.model.data is None:
+            self._asking = loop.create_task(self._course.run(self._origin_ns))
         self._following = loop.create_task(question.follow(self._origin_ns))
 
     async def replace(self, models: Mapping[Role, TrainedModel], population: Population | None, *, adopt: bool) -> None:

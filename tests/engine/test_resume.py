@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -295,6 +296,76 @@ def test_without_its_data_it_is_rolled_back_by_what_runs(tmp_path: Path) -> None
     assert ended is Outcome.ROLLED_BACK
     reason = check(path, left, ended).last(Decided).reason
     assert "its models could not be made again: churn.csv: there is no such file" in reason
+
+
+class Retraining:
+    """A stage that has lost its cache: it takes for ever, and says where traffic was when it began."""
+
+    name = "train"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.weights: list[int] = []
+
+    async def run(self, case: Any, tell: Any) -> Any:
+        del case, tell
+        assert self.world.routing is not None
+        self.weights.append(self.world.routing.weights[Role.CANDIDATE])
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "rollback"),
+    [
+        ("a healthy canary", b"StepEntered", True),
+        ("a bad canary", b"Decided", False),
+        ("a healthy canary", b"Decided", True),
+        ("a healthy canary", b"Promoted", False),
+    ],
+)
+def test_traffic_goes_home_before_anything_is_trained_again(
+    name: str, event: bytes, rollback: bool, tmp_path: Path
+) -> None:
+    of, errors, outcome = CASES[name]
+    run = told(of, tmp_path / "whole.jsonl", errors)
+    number, path = stage_of(run, event), tmp_path / "cut.jsonl"
+    cut(run, number, path)
+    left = copied(run.worlds[number])
+    stage = Retraining(left)
+    ended, _ = resumed(of, path, left, errors, rollback=rollback, stages=[stage])
+    assert stage.weights == []
+    check(path, left, ended)
+    assert ended is (Outcome.ROLLED_BACK if rollback else outcome)
+
+
+def test_a_promoted_version_with_an_alarm_gives_its_traffic_back_before_anything_is_trained_again(
+    tmp_path: Path,
+) -> None:
+    care = Aftercare((Monitor("more", MORE, OnAlarm.ROLLBACK),), for_ns=5 * MINUTE)
+    of = policy(scenario(aftercare=care), steps=(SetWeight(5000), Pause(MINUTE)), analysis=None)
+    run = told(of, tmp_path / "whole.jsonl")
+    number, path = stage_of(run, b"Decided"), tmp_path / "cut.jsonl"
+    assert number > stage_of(run, b"Alarmed")
+    cut(run, number, path)
+    for world in (run.worlds[number], copied(run.worlds[number], registry=MemoryRegistry())):
+        cut(run, number, path)
+        left = copied(world)
+        stage = Retraining(left)
+        ended, _ = resumed(of, path, left, stages=[stage])
+        assert (stage.weights, ended) == ([], Outcome.ROLLED_BACK)
+        assert left.routing is not None
+        assert left.routing.weights[Role.STABLE] == WHOLE
+
+
+def test_models_that_are_not_made_again_in_time_end_the_rollout(tmp_path: Path) -> None:
+    run = told(canary(), tmp_path / "whole.jsonl")
+    number, path = stage_of(run, b"StepEntered"), tmp_path / "cut.jsonl"
+    cut(run, number, path)
+    left = copied(run.worlds[number])
+    stage = Retraining(left)
+    ended, _ = resumed(canary(), path, left, stages=[stage])
+    assert (len(stage.weights), ended) == (1, Outcome.ROLLED_BACK)
+    assert "the horizon came while stage train was under way" in check(path, left, ended).last(Decided).reason
 
 
 def test_what_people_said_before_the_crash_is_heard_after_it(tmp_path: Path) -> None:
