@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from harness.backends import kubernetes_health as health
-from harness.backends.kubernetes_front import asked
+from harness.backends.front import asked, no_values
 from harness.backends.kubernetes_keeper import HOPELESS, LOOK_S, Keeper
 from harness.domain.model import ARMS, SERVING, Revision, Role, TrainedModel
 from harness.domain.units import SECOND, duration_text
@@ -29,7 +29,9 @@ FOUND_S: Final = 5.0
 
 
 class KubernetesFleet(Keeper):
-    """A `realtime.Fleet` of pods; the arguments are those of `Keeper`."""
+    """A `realtime.Fleet` of pods; the arguments are those of `Keeper`. Its probe asks the gateway by itself."""
+
+    asks_in_front = True
 
     def place(self, where: Place) -> None:
         """Names the run, and has the token that fences its writes."""
@@ -215,7 +217,7 @@ class KubernetesFleet(Keeper):
         services = self._scenario.service
         within_s = services.get(role, services[role.model]).timeout_ns / SECOND
         revisions = {each: self._arms[each].revision for each in ARMS}
-        found = await asked(self._plan.front, within_s, role.model, revisions, self._models.get(role.model))
+        found = await asked(self._plan.front, within_s, role.model, revisions, no_values(self._models.get(role.model)))
         if found - {role.model} and await self._has_all(role):
             others = ", ".join(sorted(found - {role.model}))
             raise ServingError(f"{role} has all traffic by the route, and the gateway's proxies still ask {others}")

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from harness.backends.front import AskedInFront, Front
 from harness.domain.fault import Fault
 from harness.domain.model import Revision, Role, TrainedModel
 from harness.domain.rollout import Routing
 from harness.domain.scenario import Scenario
 from harness.domain.units import WHOLE
 from harness.errors import BackendError
-from harness.protocols import MetricSource, Population
+from harness.protocols import MetricSource, Population, Serving
 from harness.realtime import Behind, Copies, Fleet, Gateway, Leavable, Place, Standing
-from harness.users import Users, Watched
+from harness.users import Users
 
 if TYPE_CHECKING:
     from harness.backends.prometheus_server import ManagedPrometheus
@@ -50,18 +51,19 @@ class RealPlatform:
     ) -> None:
         self.scenario = scenario
         self.fleet, self.gateway, self.users, self.prometheus = fleet, gateway, users, prometheus
-        self.watched = Watched(gateway, users)
+        self.watched = Front(gateway, users)
+        self._asked = AskedInFront(scenario, fleet, self.watched)
         self._behind: Behind = {}
         self._bare: Role | None = None
         """While all is taken up: an arm that has traffic and is to have no replica; others' answer for it."""
 
     @property
-    def serving(self) -> Fleet:
-        """Runs the replicas."""
-        return self.fleet
+    def serving(self) -> Serving:
+        """Runs the replicas, and is asked as users ask."""
+        return self.fleet if getattr(self.fleet, "asks_in_front", False) else self._asked
 
     @property
-    def router(self) -> Watched:
+    def router(self) -> Front:
         """Splits the traffic; users know where they are sent."""
         return self.watched
 
@@ -78,7 +80,7 @@ class RealPlatform:
 
     def inform(self, revisions: Mapping[Role, Revision]) -> None:
         """What the models are called."""
-        for part in self._parts():
+        for part in (*self._parts(), self._asked):
             if hasattr(part, "inform"):
                 part.inform(revisions)
 
@@ -91,6 +93,7 @@ class RealPlatform:
 
     async def start(self, models: Mapping[Role, TrainedModel], population: Population | None) -> None:
         """Router, stable's replicas, users: in this order, so that nobody asks before there is an answer."""
+        self._asked.models = models
         await self.gateway.start()
         await self.gateway.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
         await self.fleet.start(models, self.scenario.service[Role.STABLE].replicas, self._point)
@@ -106,6 +109,7 @@ class RealPlatform:
         Killed while its candidate was adopted, it has left a router whose arms have changed places already, and a log
         by which they have not: then they change back, and not even in between is a request without a replica.
         """
+        self._asked.models = models
         routing = await self.gateway.attach()
         if routing is None:
             await self.gateway.apply(Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0}))
@@ -149,9 +153,11 @@ class RealPlatform:
         del injected
         if isinstance(self.fleet, Particular):
             self.fleet.check_replace(models, adopt=adopt)
+        self.watched.weights = {}
         if adopt:
             await self.gateway.adopt()
         await self.fleet.replace(models, adopt=adopt)
+        self._asked.models = models
         await self.users.replace(models, population, adopt=adopt)
 
     async def stop(self) -> None:
