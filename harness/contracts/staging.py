@@ -12,7 +12,12 @@ from harness.protocols import Population, StagingPlatform
 
 
 async def check_staging(
-    make: Callable[[], StagingPlatform], model: TrainedModel, revision: Revision, population: Population
+    make: Callable[[], StagingPlatform],
+    model: TrainedModel,
+    revision: Revision,
+    population: Population,
+    rounds: int = 2,
+    load_s: float = 2.0,
 ) -> None:
     """Check that a staging environment keeps what the stage relies on.
 
@@ -21,6 +26,8 @@ async def check_staging(
         model: a fitted model; it is deployed.
         revision: which version it is said to be.
         population: rows that it can answer.
+        rounds: how often it is started and stopped; two show that what was stopped can be started again.
+        load_s: how long it is asked for, ten times a second.
 
     Raises:
         AssertionError: a promise is broken; the message says which.
@@ -30,7 +37,7 @@ async def check_staging(
     platform = make()
     await platform.stop()  # nothing is there to be stopped
     rows = golden(model, population, 3)
-    for _ in range(2):  # what was stopped can be started again
+    for _ in range(rounds):
         endpoint = await platform.start(model, revision, population, 1)
         try:
             until_ns = now_ns() + int(Patience().ready_within_s * SECOND)
@@ -39,8 +46,9 @@ async def check_staging(
                 await sleep_until(now_ns() + SECOND // 10)
             for found in await contract(endpoint, model, revision, rows):
                 hold(found.passed, f"{found.text}: {found.detail}")
-            met = await platform.load(10.0, 2 * SECOND)
-            hold(19 <= met.sent <= 21, f"ten requests a second for two seconds are 20, not {met.sent}")
+            met = await platform.load(10.0, round(load_s * SECOND))
+            due = round(10 * load_s)
+            hold(abs(met.sent - due) <= 1, f"ten requests a second for {load_s:g} seconds are {due}, not {met.sent}")
             hold(met.failed == sum(met.errors.values()), "each failure is of a kind")
             hold(met.latency.count <= met.sent, "no more latencies than requests")
         finally:

@@ -45,7 +45,7 @@ class Never(SimulatedStaging):
     ("made", "promise"),
     [
         (Leaving, "what was stopped answers nothing"),
-        (Idle, "ten requests a second for two seconds are 20, not 0"),
+        (Idle, "ten requests a second for 2 seconds are 20, not 0"),
         (Never, "an endpoint becomes ready in time"),
     ],
 )

@@ -1,0 +1,41 @@
+"""A candidate is tried in real staging first: one that stands it is rolled out, another meets no user."""
+
+from pathlib import Path
+
+from harness import log
+from harness.domain.event import Checked, LoadTested, RolloutStarted, StagingEnded, TrafficStarted
+from tests.e2e.test_real_rollouts import ONE_REPLICA, run
+
+STAGED = (*ONE_REPLICA, "inject=[]", "rollout.analysis.every=500ms", "rollout.analysis.window=1s")
+FEW = "{golden_rows: 3, duration: 1s}"
+SLOW = "{golden_rows: 3, duration: 1s, inject: [{on: candidate, latency: +3s}]}"
+
+
+def test_a_candidate_that_stands_real_staging_is_rolled_out(tmp_path: Path) -> None:
+    changes = (f"staging={FEW}", "rollout.steps=[{weight: 100%}, {pause: 1s}]", "expect=[outcome == promoted]")
+    found, left = run("local_canary", (*STAGED, *changes), tmp_path)
+    events = log.read(Path(found["event_log"]))
+    assert found["outcome"] == "promoted", found["reason"]
+    assert found["passed"]
+    assert {check.name: check.passed for check in events.of(Checked)} == dict.fromkeys(
+        ("staging_ready", "answer_schema", "bad_input", "golden_rows", "success_rate", "mean", "p95", "p99"), True
+    )
+    tested = events.last(LoadTested)
+    assert (tested.sent, tested.failed) == (20, 0)
+    assert events.last(StagingEnded).gone
+    assert not left
+
+
+def test_a_candidate_that_is_too_slow_in_real_staging_meets_no_user(tmp_path: Path) -> None:
+    changes = (f"staging={SLOW}", "service.timeout=10s", "expect=[outcome == rejected]")
+    found, left = run("local_canary", (*STAGED, *changes), tmp_path)
+    events = log.read(Path(found["event_log"]))
+    # Where the machine had no time for the generator, nothing is known of the candidate, and it goes no further either.
+    assert found["outcome"] == "rejected" or "cannot be trusted" in found["reason"], found["reason"]
+    tested = events.last(LoadTested)
+    assert (tested.figures["p95"] or 0) > 2.9, "every answer was 3 s late"
+    assert {check.name for check in events.of(Checked) if not check.passed} >= {"mean", "p95", "p99"}
+    assert events.last(StagingEnded).gone
+    assert not list(events.of(TrafficStarted))
+    assert not list(events.of(RolloutStarted))
+    assert not left
