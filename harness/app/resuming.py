@@ -1,6 +1,7 @@
 """A real run that was cut off, found by its folder and taken up again."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -72,11 +73,12 @@ def _cut_off_on_real_time(path: Path) -> bool:
     return b'"clock":"real"' in head and b'"event":"RunEnded"' not in last
 
 
-def cut_off(folder: Path, *, trust_pickle: bool = False) -> CutOff:
+def cut_off(folder: Path, again: Sequence[str] = (), *, trust_pickle: bool = False) -> CutOff:
     """What there is to take up of a run.
 
     Args:
         folder: of the run.
+        again: ``PATH=VALUE`` each: overrides of the run whose values its log hides.
         trust_pickle: model files may be pickles, as when it was run.
 
     Raises:
@@ -97,15 +99,45 @@ def cut_off(folder: Path, *, trust_pickle: bool = False) -> CutOff:
         raise InputError(f"{path}: only the run of a scenario can be resumed, and this log does not begin as one")
     if isinstance(events[-1], RunEnded):
         return CutOff(folder, started, events, None)
-    again = f"run it again: harness run {started.path}" if started.path else "run it again"
+    anew = f"run it again: harness run {started.path}" if started.path else "run it again"
     if started.clock != Clock.REAL:
-        raise InputError(f"{folder.name} ran on virtual time, and nothing of it outlives its process; {again}")
+        raise InputError(f"{folder.name} ran on virtual time, and nothing of it outlives its process; {anew}")
     if not started.run_id or not started.text:
-        raise InputError(f"{path}: the log does not say what a resumed run needs to know of its scenario; {again}")
+        raise InputError(f"{path}: the log does not say what a resumed run needs to know of its scenario; {anew}")
+    started = replace(started, overrides=_overrides(started.overrides, again, folder.name))
     found = _scenario(started, trust_pickle=trust_pickle)
     for scaled in events.of(TimeScaled):
         found = faster(found, scaled.factor)
     return CutOff(folder, started, events, found)
+
+
+def _overrides(logged: Sequence[str], again: Sequence[str], run: str) -> tuple[str, ...]:
+    """The overrides of a run, with the values that its log hides given once more.
+
+    >>> _overrides(("seed=3", "real.router.webhook=***"), ("real.router.webhook=http://gate/1f",), "r")
+    ('seed=3', 'real.router.webhook=http://gate/1f')
+
+    Raises:
+        InputError: one is not given again, or one is that is not hidden.
+    """
+    given = {_key(each): each for each in again}
+    hidden = {_key(each) for each in logged if MASKED in each}
+    if other := [key for key in given if key not in hidden]:
+        only = (
+            f"only what its log hides is given again: {', '.join(sorted(hidden))}" if hidden else "its log hides none"
+        )
+        raise InputError(f"--set {other[0]}: a run is resumed with the values that it was begun with; {only}")
+    if lacking := [key for key in hidden if key not in given]:
+        sets = " ".join(f"--set {key}=VALUE" for key in sorted(lacking))
+        raise InputError(
+            f"the log hides the values of {', '.join(sorted(lacking))}, as secrets; give them again: "
+            f"`harness resume {run} {sets}`"
+        )
+    return tuple(given[_key(each)] if MASKED in each else each for each in logged)
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def _scenario(started: RunStarted, *, trust_pickle: bool) -> Scenario:

@@ -15,6 +15,10 @@ Examples:
 )
 @click.argument("run", metavar="RUN", shell_complete=complete.runs)
 @click.option("--rollback", is_flag=True, help="Do not carry the rollout on: stable gets all traffic back.")
+@click.option(
+    "--set", "again", multiple=True, metavar="PATH=VALUE",
+    help="Give a value once more that the run was begun with and its log hides: a webhook's URL. Repeatable.",
+)  # fmt: skip
 @options.lease
 @options.trust_pickle
 @options.output_flags
@@ -22,6 +26,7 @@ Examples:
 def resume(
     run: str,
     rollback: bool,
+    again: tuple[str, ...],
     lease_s: float,
     trust_pickle: bool,
     json_file: str | None,
@@ -46,7 +51,7 @@ def resume(
 
     files = ci.Files(json_file, junit, markdown)
     files.check()
-    found = app.cut_off(app.find_cut_off(run, reports), trust_pickle=trust_pickle)
+    found = app.cut_off(app.find_cut_off(run, reports), again, trust_pickle=trust_pickle)
     if found.scenario is None:
         click.echo(f"{found.folder.name} has ended; there is nothing to resume", err=True)
         page = found.folder / app.PAGE_NAME

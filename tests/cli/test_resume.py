@@ -114,6 +114,26 @@ def test_a_scenario_that_was_changed_since_is_taken_from_the_log(call: Call, tmp
     assert log.read(path).only(RunEnded).outcome == "rejected"
 
 
+def test_a_url_that_was_given_by_an_option_is_given_again(call: Call, tmp_path: Path) -> None:
+    """The log hides it: who has a webhook's URL can post to it."""
+    hook = "notify=[http://127.0.0.1:9/services/T0/B1]"
+    assert call("run", REJECTED, "--clock", "real", "--quiet", "--set", hook).code == 0
+    path = next(tmp_path.glob("reports/gate-rejected/2*/events.jsonl"))
+    cut(path, "ModelReady")
+    before = path.read_bytes()
+    assert b"T0/B1" not in before
+    done = call("resume", "latest")
+    assert done.code == 2
+    assert f"`harness resume {path.parent.name} --set notify=VALUE`" in " ".join(done.err.split())
+    done = call("resume", "latest", "--set", hook, "--set", "seed=3")
+    assert done.code == 2
+    assert "--set seed: a run is resumed with the values that it was begun with" in " ".join(done.err.split())
+    assert path.read_bytes() == before
+    assert call("resume", "latest", "--set", hook).code == 0
+    assert log.read(path).only(RunEnded).outcome == "rejected"
+    assert b"T0/B1" not in path.read_bytes()
+
+
 def test_a_run_on_virtual_time_is_run_again(call: Call, tmp_path: Path) -> None:
     assert call("run", REJECTED, "--quiet").code == 0
     path = next(tmp_path.glob("reports/gate-rejected/2*/events.jsonl"))
