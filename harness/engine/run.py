@@ -238,7 +238,7 @@ class Lifecycle:
     async def _settle_now(self, end: End) -> End:
         """Decide and settle a rollout that is not the last thing to happen."""
         with anyio.CancelScope(shield=True):
-            self._decide(end)
+            end = self._decide(end)
             settled = self.settled = await self._settled(end)
             await lineage.record(self.executor, self.case, self.number, settled)
         return settled
@@ -471,7 +471,7 @@ class Lifecycle:
             if end is self.settled and end.outcome is Outcome.PROMOTED:  # what was kept up for a while is so no more
                 await settle.retire(executor, executor.home)
             if end is not self.settled:
-                self._decide(end)
+                end = self._decide(end)
                 if executor.live:
                     end = await self._settled(end)
                 await lineage.record(executor, self.case, self.number, end)
@@ -482,9 +482,17 @@ class Lifecycle:
             executor.tell(RunEnded, end.outcome, end.reason, executor.weights, (wall_ns() - self.first) / SECOND)
         return end.outcome
 
-    def _decide(self, end: End) -> None:
-        if end is not self.decided:
-            self.executor.tell(Decided, end.outcome, end.reason, end.because)
+    def _decide(self, end: End) -> End:
+        """Log what was decided; what is to be settled: a promotion that stands in no log is none."""
+        if end is self.decided:
+            return end
+        executor = self.executor
+        executor.tell(Decided, end.outcome, end.reason, end.because)
+        if end.outcome is not Outcome.PROMOTED or not (failure := executor.log.failure):
+            return end
+        end = End(Outcome.ERROR, f"{end.reason}; and no promotion is begun that is not in the log: {failure}")
+        executor.tell(Decided, end.outcome, end.reason, end.because)
+        return end
 
     async def _settled(self, end: End) -> End:
         executor = self.executor
