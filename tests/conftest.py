@@ -1,5 +1,6 @@
 """Under HARNESS_REQUIRE_ALL=1 a test that skips has failed: somewhere every test must run."""
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -17,6 +18,12 @@ __all__ = [
 
 settings.register_profile("harness", deadline=None)  # how long an example takes says nothing of what is tested
 settings.load_profile("harness")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: many tests wait for processes that they have started, not for a processor."""
+    del config
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(wrapper=True)
