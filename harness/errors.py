@@ -125,6 +125,10 @@ class ServingError(BackendError):
     """The serving platform refused what was asked."""
 
 
+class UnreadyError(ServingError):
+    """A candidate's replicas will not get ready by themselves: it is taken back, like any that was found bad."""
+
+
 class EndpointError(ServingError):
     """A model's endpoint refused a request, or gave no answer that can be used; the message has its own words."""
 

@@ -17,7 +17,7 @@ from harness.backends.front import asked, no_values
 from harness.backends.kubernetes_keeper import HOPELESS, LOOK_S, Keeper
 from harness.domain.model import ARMS, SERVING, Revision, Role, TrainedModel
 from harness.domain.units import SECOND, duration_text
-from harness.errors import ServingError
+from harness.errors import ServingError, UnreadyError
 from harness.manifests.workloads import grace_s
 from harness.protocols import Notice, Readiness
 from harness.realtime import Place, Point
@@ -193,13 +193,13 @@ class KubernetesFleet(Keeper):
         """Wanted, and ready: available to users by the Deployment's status, and known to the router.
 
         Raises:
-            ServingError: a candidate's pods will not get ready by themselves; which, why, and what to do. It is told
+            UnreadyError: a candidate's pods will not get ready by themselves; which, why, and what to do. It is told
                 once, to whoever looks after the notice of it.
         """
         self._check()
         due, self._due = self._due, ""
         if due:
-            raise ServingError(due)
+            raise UnreadyError(due)
         return {role: Readiness(self._wanted[role], self._ready(role)) for role in SERVING if role in self._wanted}
 
     async def probe(self, role: Role) -> bool:

@@ -42,6 +42,7 @@ from harness.engine.executor import Executor
 from harness.engine.experiment import experiment
 from harness.engine.inbox import listening
 from harness.engine.looks import analyse, observe
+from harness.engine.unready import named
 from harness.errors import BackendError
 from harness.protocols import Case, Readiness
 from harness.strategies import Restorable, codec
@@ -219,7 +220,7 @@ class Rollout:
     async def _follow(self, actions: Sequence[Action]) -> End | None:
         for action in actions:
             if isinstance(action, End):
-                return action
+                return named(self.executor, action)
             await self._act(action)
         return None
 

@@ -40,7 +40,7 @@ from harness.engine.inbox import Inbox
 from harness.engine.notices import overheard
 from harness.engine.rollout import Checkpoint, Rollout
 from harness.engine.stages import gate, register
-from harness.errors import ClockError, HarnessError, InputError, LeaseLost, Rejected
+from harness.errors import ClockError, HarnessError, InputError, LeaseLost, Rejected, UnreadyError
 from harness.log import EventLog
 from harness.protocols import Case, Stage
 from harness.realtime import Placed
@@ -588,5 +588,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _ending(error: HarnessError) -> End:
+    if isinstance(error, UnreadyError):
+        return End(Outcome.ROLLED_BACK, str(error))
     outcome = Outcome.REJECTED if isinstance(error, Rejected) else Outcome.ERROR
     return End(outcome, str(error))

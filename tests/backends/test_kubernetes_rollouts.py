@@ -1,6 +1,7 @@
 """Whole rollouts in a cluster that stands in: the engine, real requests of users through its gateway."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from harness import engine
 from harness.backends.kubernetes import KubernetesFleet
 from harness.backends.real import kubernetes
 from harness.contracts.behind import users_of
-from harness.domain.event import Noticed, RunEnded, Totalled
+from harness.domain.event import Routed, RunEnded, Totalled
 from harness.domain.lost import lost_in
 from harness.domain.model import ARMS, Role
 from harness.domain.rollout import Outcome, Pause, RolloutPolicy, Routing, SetWeight
@@ -146,24 +147,26 @@ async def test_a_rollout_ends_as_it_should_whatever_the_api_server_does_meanwhil
 
 
 @pytest.mark.parametrize(
-    ("script", "reason", "remedy"),
+    ("script", "word", "remedy"),
     [
-        pytest.param(PodScript(ill=Ill.IMAGE), "ImagePullBackOff", "real.kubernetes.image", id="no-image"),
-        pytest.param(PodScript(ready_after_s=None), "not ready within 1s", "", id="never-ready"),
+        pytest.param(PodScript(ill=Ill.IMAGE), "ImagePullBackOff", "real.kubernetes.image", id="hopeless"),
+        # By the fleet's word when time is nearly over, or by Kubernetes' own when it is: whichever comes first.
+        pytest.param(
+            PodScript(ready_after_s=None), "(NotReady|ProgressDeadlineExceeded)", "kubectl describe pod", id="late"
+        ),
     ],
 )
 async def test_a_candidate_whose_pods_never_get_ready_is_given_up_with_a_name(
-    script: PodScript, reason: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: PodScript, word: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with cluster(tmp_path, monkeypatch, serves(False)) as there:
         there.api.scripts.say(script, labels={"app.kubernetes.io/version": "2"})
-        ran = await rolled_out(there, ready_within_ns=1000 * MS)
+        ran = await rolled_out(there, ready_within_ns=2 * SECOND)
         ended = ran.events.last(RunEnded)
-        assert ran.outcome in {Outcome.ROLLED_BACK, Outcome.ERROR}
-        assert reason in ended.reason
+        assert (ran.outcome, ended.outcome) == (Outcome.ROLLED_BACK, Outcome.ROLLED_BACK), ended.reason
+        assert re.search(rf"pod m-v2-[a-z0-9-]+: {word}\b", ended.reason), ended.reason
         assert remedy in ended.reason
-        told = [event.text for event in ran.events.of(Noticed) if "m-v2-" in event.text]
-        assert told, "the pod is named"
+        assert not any(event.weights.get(Role.CANDIDATE) for event in ran.events.of(Routed))
         assert not ran.lost
         assert there.weights()["m-stable"] == WHOLE
         assert {name: there.replicas(name) for name in ("m-v1", "m-v2")} == {"m-v1": 2, "m-v2": 0}
