@@ -34,6 +34,10 @@ BAD = (
     "expect=[outcome == rolled_back, failed_requests == 0]",
 )
 HEALTHY = ("inject=[]", "expect=[outcome == promoted, failed_requests == 0]")
+STAGED = (
+    "staging={golden_rows: 3, duration: 1s}",
+    "expect=[outcome == promoted, failed_requests == 0, grade != F]",  # a grade is a load test's that was made
+)
 SHORTER_LOOKS = ("rollout.after.every=1s", "rollout.after.looks=2", "rollout.keep_for=1s")
 ROLLING = ("service.replicas=2", "rollout.batch_pause=1s", "rollout.min_ready=500ms", "rollout.analysis.every=1s")
 
@@ -72,7 +76,7 @@ def marked(mark: str) -> list[str]:
             "rolled_back",
             id="bad-canary-haproxy-prometheus",
         ),
-        pytest.param("local_canary", (*SHORT, *HEALTHY), "promoted", id="healthy-canary"),
+        pytest.param("local_canary", (*SHORT, *HEALTHY, *STAGED), "promoted", id="healthy-canary-staged"),
         pytest.param("local_blue_green", (*ONE_REPLICA, *SHORTER_LOOKS), "promoted", id="blue-green"),
         pytest.param("local_rolling", ROLLING, "promoted", id="rolling"),
     ],
