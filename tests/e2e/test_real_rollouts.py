@@ -88,9 +88,8 @@ def test_a_real_rollout_ends_as_it_should_and_loses_nothing(
         program("haproxy")
         program("prometheus")
     found, left = run(scenario, changes, tmp_path)
-    arms = log.read(Path(found["event_log"])).last(Totalled).arms
-
     assert found["outcome"] == outcome, found["reason"]
+    arms = log.read(Path(found["event_log"])).last(Totalled).arms
     assert found["passed"], found["expectations"]
     assert found["requests"] > 0
     assert not [lost for role in SERVING if role in arms and (lost := lost_in(arms[role].errors))]
