@@ -54,10 +54,13 @@ async def asked(
                 async with session.post(f"{url}/predict", json=row, headers={COPY_HEADER: "probe"}) as answer:
                     named = {name.lower(): text for name, text in answer.headers.items()}
                     body, status = await answer.read(), answer.status
-            except (aiohttp.ClientError, TimeoutError, OSError):
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("%s gives no answer: %s", url, str(error) or type(error).__name__)
                 continue
             if 200 <= status < 300 or status in REFUSALS:
                 seen.add(reader.arm(named, _parsed(body)) or role)
+            else:
+                log.warning("%s answers %d where %s was expected to", url, status, role)
     return frozenset(seen)
 
 
@@ -149,6 +152,4 @@ class AskedInFront:
         found = await asked(url, within_s, role, self._revisions, row, arm_headers(self._scenario))
         if others := ", ".join(sorted(found - {role})):
             raise ServingError(f"{role} has all traffic by the router, and {url} is answered by {others}")
-        if not found:
-            log.warning("%s has all traffic, and %s gives no answer", role, url)
         return bool(found)

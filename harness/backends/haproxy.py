@@ -193,7 +193,7 @@ class HaproxyRouter:
         try:
             if not processes.alive(last):
                 self._taken(await launch_near(self._place, self._plan, self._now, last))
-            await self._exchange(self._behind, anew=False)
+            await self._exchange()
         except BackendError as error:
             log.warning("HAProxy could not be started anew: %s", error)
             return False
@@ -269,23 +269,23 @@ class HaproxyRouter:
             over = [slot for slot in await runtime.slots(self._folder) if slot.name in left and slot.drains]
             await runtime.do(self._folder, *(told(slot.name, MAINTENANCE) for slot in over))
 
-    async def _exchange(self, behind: Behind, *, anew: bool = True) -> set[str]:
+    async def _exchange(self, behind: Behind | None = None) -> set[str]:
         """Put new ones in first, then drain those that are not wanted any more; answers with their slots.
 
         Args:
-            behind: all that are wanted.
-            anew: said by who runs the replicas, so that another candidate may be adopted from now on.
+            behind: all that are wanted, said by who runs the replicas, so that another candidate may be adopted from
+                now on; None: those that were wanted last, of which others may tell until it is our turn.
         """
-        urls, addresses = await addresses_of(behind)
         async with self._locked():
+            urls, addresses = await addresses_of(self._behind if behind is None else behind)
             now = await self._read()
             holds = await runtime.entries(self._folder, REPLICAS_MAP)
             commands, left = changes(await runtime.slots(self._folder), holds, now.pools, urls, addresses)
             await runtime.do(self._folder, *commands)
-            if now.has_adopted and anew:
+            if now.has_adopted and behind is not None:
                 self._now = replace(now, has_adopted=False)
                 await self._set(self._now)
-        self._behind = urls
+            self._behind = urls
         return left
 
     async def _busy(self, left: set[str]) -> bool:

@@ -16,7 +16,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.backends import haproxy_process, processes
+from harness.backends import haproxy, haproxy_process, processes
 from harness.backends import haproxy_socket as runtime
 from harness.backends.haproxy import FencedError, HaproxyRouter
 from harness.backends.haproxy_config import InForce, configuration, in_force, value_of
@@ -392,6 +392,28 @@ async def test_one_that_dies_is_started_anew_at_its_place_with_what_it_had(make:
             except aiohttp.ClientError:
                 await asyncio.sleep(0.01)
         assert (await ask(gateway.url))[1:3] == ("candidate", urls[0])
+
+
+async def test_one_that_is_back_has_what_others_told_it_meanwhile(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, late, lock = make(), asyncio.Event(), haproxy._lock
+    await gateway.start()
+
+    def locked(descriptor: int) -> bool:
+        """Whoever brings it back waits for its turn until the fleet has had its own."""
+        task = asyncio.current_task()
+        return (late.is_set() or task is None or task.get_name() != "anew") and lock(descriptor)
+
+    async with replicas(2) as (old, new):
+        await gateway.point({Role.CANDIDATE: (old,)})
+        await gateway.apply(split(WHOLE))
+        monkeypatch.setattr(haproxy, "_lock", locked)
+        assert gateway._note
+        anew = asyncio.create_task(gateway._started_anew(gateway._note), name="anew")
+        await asyncio.sleep(0.05)
+        await gateway.point({Role.CANDIDATE: (new,)})
+        late.set()
+        assert await anew
+        assert {(await ask(gateway.url))[2] for _ in range(4)} == {new}
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "deaf"])
