@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.clock import wall_ns
 from harness.seeds import stream
-from tests.crashes import QUICK, Moment, Trial, tried
+from tests.crashes import QUICK, Moment, Trial, surely, tried
 
 SCENARIOS: Final = Path(__file__).resolve().parents[1] / "scenarios"
 EVENTS: Final = (
@@ -127,14 +127,8 @@ def of_kind(kind: Kind, moment: Moment) -> Trial:
 
 
 def killed(kind: Kind, moment: Moment) -> Trial:
-    """One trial whose run was killed: where one had ended before its moment, the next is cut off late in its life."""
-    trial = of_kind(kind, moment)
-    for _ in range(5):
-        if trial.killed or trial.wrong:
-            break
-        moment = replace(moment, event="RunStarted", nth=1, later_s=round(trial.life_s * 0.8, 3))
-        trial = of_kind(kind, moment)
-    return trial
+    """One trial whose run was killed, a little earlier if need be."""
+    return surely(lambda each: of_kind(kind, each), moment)
 
 
 def life_s(kind: Kind) -> float:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -84,6 +84,8 @@ class Trial:
     """Versions in the registry that should not be, and registrations in the log."""
     promoted_twice: int = 0
     """Promotions in the log after the first, and versions that are called stable besides the one that is."""
+    routed: Mapping[str, int] | None = None
+    """Weights, as the router itself had them last; None: it keeps no file."""
     wrong: list[str] = field(default_factory=list)
     said: str = ""
 
@@ -153,6 +155,17 @@ def tried(scenario: Path, folder: Path, moment: Moment, sets: Sequence[str] = QU
     return trial
 
 
+def surely(trial_at: Callable[[Moment], Trial], moment: Moment) -> Trial:
+    """A trial whose run was killed: where one had ended before its moment, the next is cut off late in its life."""
+    trial = trial_at(moment)
+    for _ in range(5):
+        if trial.killed or trial.wrong:
+            break
+        moment = replace(moment, event="RunStarted", nth=1, later_s=round(trial.life_s * 0.8, 3))
+        trial = trial_at(moment)
+    return trial
+
+
 def _killed(run: Running, reports: Path, moment: Moment) -> bool:
     """Kill a run at its moment; False where it had ended."""
     named, log = f'"event":"{moment.event}"'.encode(), None
@@ -189,12 +202,20 @@ def _look_at(trial: Trial, reports: Path, registry: str, cut_off: datetime) -> N
     trial.stood = ", ".join(each.stood for each in events.of(Resumed))
     if trial.code != 0 or ended.outcome not in SAFE:
         wrong.append(f"exit code {trial.code}, {ended.outcome}: {ended.reason}")
-    if not verified or not verified[-1].passed or ended.weights.get(verified[-1].role) != WHOLE:
+    if not verified:
+        wrong.append("nothing was verified")
+        return
+    if not verified[-1].passed or ended.weights.get(verified[-1].role) != WHOLE:
         wrong.append(f"traffic ended on {dict(ended.weights)}, which was not verified")
     elif (verified[-1].role is Role.CANDIDATE) != (ended.outcome is Outcome.PROMOTED):
         wrong.append(f"{ended.outcome}, with traffic on {verified[-1].role}")
     else:
         trial.verified = True
+    for file in reports.glob("*/2*/router/routing.json"):  # the router's own word, not what the log says of it
+        trial.routed = json.loads(file.read_text())["routing"]["weights"]
+        said = trial.routed
+        if {role: share for role, share in said.items() if share} != {verified[-1].role.value: WHOLE}:
+            wrong.append(f"the router has {said}, and {verified[-1].role} was verified")
     registered = Counter(each.role for each in events.of(Registered))
     stable = 2 if ended.outcome is Outcome.PROMOTED else 1
     found = {each.revision.version: each.aliases for each in _versions(registry)}
