@@ -91,7 +91,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:sqlalchemy")
 @pytest.mark.parametrize("path", SAMPLE, ids=lambda path: path.stem)
-@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 @example(share=0.75)
 def test_interrupted_at_any_event_of_any_shipped_scenario(path: Path, share: float, surroundings: Surroundings) -> None:

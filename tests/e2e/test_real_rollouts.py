@@ -1,6 +1,6 @@
 """The shipped local scenarios as a user starts them: real processes, real routers, real requests; shortened.
 
-`benchmarks/real.py` has them at their full length, and more of them.
+`benchmarks/real.py` has them at their full length, and more of them: rolling updates too.
 """
 
 import json
@@ -39,7 +39,6 @@ STAGED = (
     "expect=[outcome == promoted, failed_requests == 0, grade != F]",  # a grade is a load test's that was made
 )
 SHORTER_LOOKS = ("rollout.after.every=1s", "rollout.after.looks=2", "rollout.keep_for=1s")
-ROLLING = ("service.replicas=2", "rollout.batch_pause=1s", "rollout.min_ready=500ms", "rollout.analysis.every=1s")
 
 
 def run(scenario: str, changes: tuple[str, ...], reports: Path) -> tuple[dict[str, Any], list[str]]:
@@ -78,7 +77,6 @@ def marked(mark: str) -> list[str]:
         ),
         pytest.param("local_canary", (*SHORT, *HEALTHY, *STAGED), "promoted", id="healthy-canary-staged"),
         pytest.param("local_blue_green", (*ONE_REPLICA, *SHORTER_LOOKS), "promoted", id="blue-green"),
-        pytest.param("local_rolling", ROLLING, "promoted", id="rolling"),
     ],
 )
 def test_a_real_rollout_ends_as_it_should_and_loses_nothing(
