@@ -36,6 +36,7 @@ BAD = (
 HEALTHY = ("inject=[]", "expect=[outcome == promoted, failed_requests == 0]")
 STAGED = (
     "staging={golden_rows: 3, duration: 1s}",
+    "rollout.analysis.rules=[error_rate <= stable + 5%]",
     "expect=[outcome == promoted, failed_requests == 0, grade != F]",  # a grade is a load test's that was made
 )
 SHORTER_LOOKS = ("rollout.after.every=1s", "rollout.after.looks=2", "rollout.keep_for=1s")
