@@ -1,6 +1,5 @@
 """A cluster that stands in, whose pods are real servers with addresses of their own, for tests of what drives one."""
 
-import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from fakes.kube_api import Fault, KubeApi, PodScript
 from fakes.kube_kinds import DEPLOYMENT, ROUTE, SERVICE
+from fakes.kube_servers import AddressKubelet
 from harness.backends.httproute import HttpRouteRouter
 from harness.backends.kubernetes import KubernetesFleet
 from harness.backends.webhook import Patience
@@ -24,16 +24,12 @@ from harness.domain.scenario import Scenario
 from harness.domain.units import SECOND
 from harness.manifests import rbac
 from harness.realtime import MODEL_HEADER, Behind, Place
-from harness.serving.accepting import stop_accepting
-from harness.serving.process import Place as Listening
-from harness.serving.process import bound
 from tests.build import scenario
 from tests.kube import client_of, front
 
 QUICK = Patience(attempts=8, attempt_s=5.0, within_s=20.0, base_s=0.01, most_s=0.1)
 HARNESS = "system:serviceaccount:ml:rollout-harness"
 MODELS: dict[Role, TrainedModel] = {Role.STABLE: sample_model(1), Role.CANDIDATE: sample_model(2)}
-_hosts = itertools.count(2)
 
 
 def free_port() -> int:
@@ -52,36 +48,6 @@ def says_who(pod: Any) -> web.Application:
 
     app.router.add_route("*", "/{path:.*}", answer)
     return app
-
-
-@dataclass
-class AddressKubelet:
-    """Runs each pod as a server with an IP address of its own, on the container's port: as in a cluster."""
-
-    build: Callable[[Any], web.Application]
-    port: int
-    _hosts: dict[str, str] = field(default_factory=dict)
-    _running: dict[str, tuple[web.AppRunner, socket.socket]] = field(default_factory=dict)
-
-    async def start(self, pod: Any) -> str:
-        """Listen; its URL."""
-        uid = pod["metadata"]["uid"]
-        number = next(_hosts)
-        host = self._hosts.setdefault(uid, f"127.0.{number // 250}.{number % 250 + 2}")
-        pod["status"]["podIP"] = host
-        runner = web.AppRunner(self.build(pod), access_log=None, shutdown_timeout=5)
-        await runner.setup()
-        listening = bound(Listening(host, self.port))
-        await web.SockSite(runner, listening).start()
-        self._running[uid] = (runner, listening)
-        return f"http://{host}:{self.port}"
-
-    async def stop(self, pod: Any) -> None:
-        """Listen no more."""
-        runner, listening = self._running.pop(pod["metadata"]["uid"], (None, None))
-        if runner is not None and listening is not None:
-            await stop_accepting([listening])
-            await runner.cleanup()
 
 
 @dataclass
@@ -163,7 +129,7 @@ async def cluster(
 ) -> AsyncIterator[Cluster]:
     """A stand-in with a Gateway, which the harness may use as its exported Role says, if ``rbac`` is on."""
     port = free_port()
-    async with KubeApi(namespaces=["ml"], kubelet=AddressKubelet(build, port), **settings) as api:
+    async with KubeApi(namespaces=["ml"], kubelet=AddressKubelet(build), **settings) as api:
         api.scripts.usual = PodScript(ready_after_s=0.0, stops_after_s=0.02)
         config = api.write_kubeconfig(folder / "kubeconfig", "ml", user=HARNESS if settings.get("rbac") else "admin")
         monkeypatch.setenv("KUBECONFIG", str(config))
