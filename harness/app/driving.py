@@ -15,7 +15,7 @@ from harness.state.lease import Lease
 
 
 def rollout_of(scenario: Scenario, platform: Any, run: str) -> str:
-    """What is driven, as the lease names it: where the servers are, and the model.
+    """What is driven, as the lease names it: where the servers are, and the model; a front, whatever is behind it.
 
     Servers that live and die with the harness are nobody else's: then it is the run itself.
     """
@@ -24,10 +24,13 @@ def rollout_of(scenario: Scenario, platform: Any, run: str) -> str:
         return f"{word}/{run}"
     match word:
         case "kubernetes":
-            where = f"{real.kubernetes.context or 'current'}/{real.kubernetes.namespace}"
+            from harness.backends.kubernetes_reach import server
+
+            where = f"{server(real.kubernetes).rstrip('/')}/{real.kubernetes.namespace}"
         case "http":
-            urls = sorted(url for each in real.http.urls.values() for url in each)
-            where = real.http.front or ",".join(urls)
+            if real.http.front:  # its weights are those of all whom it sends to it, of whatever model
+                return f"{word}/{real.http.front.rstrip('/')}"
+            where = ",".join(sorted(url for each in real.http.urls.values() for url in each))
         case _:
             where = ""
     return "/".join(part for part in (word, where, scenario.model.name) if part)

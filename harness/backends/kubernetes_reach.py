@@ -24,6 +24,15 @@ def reach(plan: KubernetesPlan, within_s: float = WITHIN_S) -> None:
     Raises:
         BackendError: there is no cluster to be driven; what was looked for, and what to do.
     """
+    _connect(server(plan), within_s)
+
+
+def server(plan: KubernetesPlan) -> str:
+    """The API server's URL, which tells a cluster from every other, whatever a context is called.
+
+    Raises:
+        BackendError: no cluster is known; what was looked for, and what to do.
+    """
     try:
         from lightkube import KubeConfig
         from lightkube.core.exceptions import ConfigError
@@ -38,11 +47,11 @@ def reach(plan: KubernetesPlan, within_s: float = WITHIN_S) -> None:
         raise BackendError(f"no cluster is known: {error}; {REMEDY}") from error
     if config is None:
         raise BackendError(f"no cluster is known: the kubeconfig has no current context; {REMEDY}")
-    _connect(config.cluster.server, within_s)
+    return str(config.cluster.server)
 
 
-def _connect(server: str, within_s: float) -> None:
-    parts = urlsplit(server)
+def _connect(url: str, within_s: float) -> None:
+    parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme in getproxies() and not proxy_bypass(host):
         return
@@ -50,4 +59,4 @@ def _connect(server: str, within_s: float) -> None:
         socket.create_connection((host, parts.port or PORTS.get(parts.scheme, 443)), timeout=within_s).close()
     except OSError as error:
         said = error.strerror or str(error) or type(error).__name__
-        raise BackendError(f"no cluster answers at {server}: {said}; {REMEDY}") from error
+        raise BackendError(f"no cluster answers at {url}: {said}; {REMEDY}") from error
