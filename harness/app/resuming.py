@@ -26,6 +26,7 @@ from harness.domain.secrets import MASKED, mask, secrets_in
 from harness.domain.units import SECOND
 from harness.errors import InputError, LogError, ScenarioError
 from harness.log import EventLog, Events
+from harness.state.lease import holders
 
 if TYPE_CHECKING:
     from harness.engine.stood import Stood
@@ -48,16 +49,18 @@ TAIL: Final = 65536
 
 
 def find_cut_off(name: str, reports: Path) -> Path:
-    """The folder of a run as users name it; ``latest`` is the newest on real time that has not ended.
+    """The folder of a run as users name it; ``latest`` is the newest on real time that has not ended and nobody drives.
 
     Where all have ended it is the newest of all: the link is made when a run ends, and one that was killed has none.
 
     Raises:
         InputError: there is none.
+        BackendError: it cannot be told which runs are driven.
     """
     if name == LATEST:
+        driven = {each.run for each in holders(state_of(reports))}
         for folder in sorted(run_folders(reports), key=lambda each: each.name, reverse=True):
-            if _cut_off_on_real_time(folder / LOG_NAME):
+            if folder.name not in driven and _cut_off_on_real_time(folder / LOG_NAME):
                 return folder
     return find_run(name, reports)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import log
+from harness import app, log
 from harness.domain.event import RunEnded
 from harness.domain.resume_event import Resumed
 from tests.cli.conftest import SCENARIOS, Called
@@ -175,3 +175,16 @@ def test_latest_is_the_newest_that_was_cut_off(call: Call, ended: Path) -> None:
     (ended.parents[1] / "latest").unlink()
     assert call("resume", "latest").code == 0
     assert log.read(ended).only(RunEnded).outcome == "rejected"
+
+
+def test_latest_is_no_run_that_a_harness_drives(call: Call, ended: Path) -> None:
+    from harness.state import lease
+
+    cut(ended, "ModelReady")
+    driven = ended.parents[1] / "99991231T000000-2"  # newer
+    driven.mkdir()
+    (driven / "events.jsonl").write_bytes(ended.read_bytes())
+    held = lease.acquire(ended.parents[2] / ".state", f"simulated/{driven.name}", driven.name)
+    assert app.find_cut_off("latest", ended.parents[2]).name == ended.parent.name
+    held.release()
+    assert app.find_cut_off("latest", ended.parents[2]).name == driven.name
