@@ -37,6 +37,7 @@ from harness.backends import procfs
 from harness.errors import BackendError
 from harness.realtime import Place
 from harness.state import process as known
+from harness.state.files import sync_folder
 from harness.state.process import Process
 
 MARKER: Final = "HARNESS_PROCESS"
@@ -128,8 +129,12 @@ def _write(note: Note) -> None:
     }  # fmt: skip
     note.file.parent.mkdir(parents=True, exist_ok=True)
     beside = note.file.with_suffix(".new")
-    beside.write_text(json.dumps(fields, indent=1))
+    with beside.open("w") as file:  # synced, name and all: a power cut must not leave an empty note for later runs
+        file.write(json.dumps(fields, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
     beside.replace(note.file)
+    sync_folder(note.file.parent)
 
 
 def _read(file: Path) -> Note | None:

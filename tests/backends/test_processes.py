@@ -71,6 +71,35 @@ def test_it_runs_in_a_session_of_its_own_and_is_noted_with_all_that_is_known(pla
     run_real(main)
 
 
+def test_a_note_is_on_disk_whole_and_by_its_name_before_the_process_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves no empty note, which every later run would stumble over."""
+    seen: list[str] = []
+    sync, spawn = os.fsync, os.posix_spawnp
+
+    def synced(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        there = [json.loads(file.read_text())["name"] for file in path.glob("*.json")] if path.is_dir() else []
+        seen.append(f"folder with {there}" if path.is_dir() else f"file of {len(path.read_text()) > 2}")
+        sync(descriptor)
+
+    def spawned(*args: Any, **more: Any) -> int:
+        seen.append("process")
+        return spawn(*args, **more)
+
+    async def main() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", synced)
+            patched.setattr(os, "posix_spawnp", spawned)
+            note = started(place)
+        await processes.stop(note)
+
+    run_real(main)
+    note_is_kept = ["file of True", "folder with ['one']"]
+    assert seen == [*note_is_kept, "process", *note_is_kept]  # again, once its pid is known
+
+
 def test_a_log_goes_on_where_the_one_before_ended(place: Place) -> None:
     async def main() -> None:
         for number in (1, 2):
