@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ROWS: Final = 1000
 """Of the population, evenly spread: what a load test asks."""
 ALL: Final = Routing({Role.STABLE: WHOLE, Role.CANDIDATE: 0})
+ASK_S: Final = 30.0
+"""How long one answer may take outside the load test, which alone judges how long it takes."""
 ENDS: Final = "-staging"
 """What the name of staging's place ends in, after the run's."""
 
@@ -115,7 +117,7 @@ class RealStaging:
         fleet, gateway = self._made(replace(self._scenario, service=service))
         self._up = Up(fleet, gateway, tuple(bodies(model, population)))
         await self._brought_up(self._up, model, revision, replicas)
-        client = AsyncModelServingClient(gateway.url, timeout=self._timeout_ns / SECOND, retries=1, seed=self._seed)
+        client = AsyncModelServingClient(gateway.url, timeout=ASK_S, retries=1, seed=self._seed)
         self._up = replace(self._up, client=client)
         return RealEndpoint(self)
 

@@ -35,7 +35,8 @@ BAD = (
 )
 HEALTHY = ("inject=[]", "expect=[outcome == promoted, failed_requests == 0]")
 STAGED = (
-    "staging={golden_rows: 3, duration: 1s}",
+    "staging={golden_rows: 3, duration: 1s, min_grade: C}",
+    "service.timeout=10s",
     "rollout.analysis.rules=[error_rate <= stable + 5%]",
     "expect=[outcome == promoted, failed_requests == 0, grade != F]",  # a grade is a load test's that was made
 )
