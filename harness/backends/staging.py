@@ -19,7 +19,7 @@ from harness.domain.model import ARMS, Revision, Role, TrainedModel
 from harness.domain.rollout import Routing
 from harness.domain.scenario import Scenario
 from harness.domain.traffic import Knots, Process, Traffic
-from harness.domain.units import SECOND, WHOLE
+from harness.domain.units import WHOLE
 from harness.errors import BackendError, EndpointError, LeaseLost, ServingError
 from harness.protocols import LoadResult, Population, Reply
 from harness.realtime import Fleet, Gateway, Leavable, Place
