@@ -26,6 +26,9 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 HAPROXY, PROMETHEUS = "backends.router=haproxy", "backends.metrics=prometheus"
 HEALTHY = ("inject=[]", "expect=[outcome == promoted, failed_requests == 0]")
 MARK = "HARNESS_REAL_BENCHMARK"
+STAGED = ("inject=[]", "service.timeout=10s")
+SHORTLY = "staging={golden_rows: 3, duration: 2s}"
+SLOW = "staging={golden_rows: 3, duration: 2s, inject: [{on: candidate, latency: +3s}]}"
 OWN_KINDS = ("error",)
 """Failures that a replica answered: of the candidate, because it is a bad one. All others are lost requests."""
 
@@ -48,6 +51,8 @@ ROWS = (
     Row("blue-green", "local_blue_green", (), "promoted"),
     Row("blue-green, HAProxy", "local_blue_green", (HAPROXY,), "promoted"),
     Row("rolling", "local_rolling", (), "promoted"),
+    Row("slow candidate, staged", "local_canary", (*STAGED, SLOW, "expect=[outcome == rejected]"), "rejected"),
+    Row("healthy canary, staged", "local_canary", (*STAGED, SHORTLY, *HEALTHY), "promoted"),
     Row("rolling, HAProxy", "local_rolling", (HAPROXY,), "promoted"),
 )
 
@@ -92,7 +97,8 @@ def main(rounds: int) -> int:
             with tempfile.TemporaryDirectory(prefix="harness-real-") as folder:
                 reports = Path(folder)
                 found, left = run(row, reports)
-                arms = log.read(Path(found["event_log"])).last(Totalled).arms
+                counted = log.read(Path(found["event_log"])).of(Totalled)
+                arms = counted[-1].arms if counted else {}  # none: no user ever asked
                 gone = sum(lost(arms[role].errors) for role in SERVING if role in arms)
             total, total_lost = total + found["requests"], total_lost + gone
             good = found["outcome"] == row.outcome and found["passed"] and not gone and not left

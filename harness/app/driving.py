@@ -105,7 +105,7 @@ def sweep(state: Path, say: Callable[[str], object]) -> None:
     ended = defaultdict(list)
     spare = next(iter(dead), None)
     for note in clock.run_real(lambda: processes.clean(state, spare=spare)):
-        ended[note.run].append(note.name)
+        ended[note.run.removesuffix("-staging")].append(note.name)  # a run's own staging environment
     for run, names in ended.items():
         say(
             f"run {run} was cut off and had left {', '.join(sorted(names))}: ended now "
