@@ -157,8 +157,10 @@ class EndpointFleet:
         """Want so many endpoints of each arm to get traffic; more than there are means all.
 
         Raises:
-            ServingError: an arm has none at all.
+            ServingError: a count is below 0, or an arm has none at all.
         """
+        if any(count < 0 for count in replicas.values()):
+            raise ServingError(f"replicas {dict(replicas)}: a count cannot be below 0")
         for role, count in replicas.items():
             if count and not self._urls.get(role):
                 raise ServingError(f"no endpoint of {role} is known: real.http lists those of stable and candidate")

@@ -55,6 +55,8 @@ class FleetBench:
     """How long anything may take."""
     outlives: bool = False
     """What is stable is not this fleet's to end (a cluster's): it answers after `stop`, and the candidate does not."""
+    not_ours: bool = False
+    """No replica is this fleet's to start or to end (endpoints of the user's): it is checked for `NOT_OURS` alone."""
 
 
 @dataclass
@@ -141,7 +143,8 @@ async def check_fleet(make: Callable[[], AbstractAsyncContextManager[FleetBench]
     async with make() as bench, _told(bench) as story:
         checks = {
             name: check for name, check in FLEET_CHECKS.items()
-            if bench.kill is not None or check is not a_dead_replica_comes_back
+            if (bench.kill is not None or check is not a_dead_replica_comes_back)
+            and (check in NOT_OURS or not bench.not_ours)
         }  # fmt: skip
         await _put_to(story, checks.values())
     return Ran(tuple(checks), tuple(name for name in FLEET_CHECKS if name not in checks))
@@ -314,3 +317,5 @@ FLEET_CHECKS: Final[Mapping[str, FleetCheck]] = {
     )
 }
 """By name, in the order in which one fleet is put to them."""
+NOT_OURS: Final = (stable_is_ready_once_started, applying_twice_is_applying_once, wrong_counts_are_refused)
+"""What a fleet can keep that starts and ends no replica."""

@@ -13,10 +13,13 @@ import pytest
 from aiohttp import web
 
 from harness.backends import processes
+from harness.backends.endpoints import EndpointFleet
 from harness.backends.local import LocalFleet
 from harness.clock import run_real
 from harness.contracts.fleets import FLEET_CHECKS, FleetBench, check_fleet
 from harness.domain.model import ARMS, Role, TrainedModel
+from harness.domain.real import EndpointsPlan, LocalPlan, RealPlan
+from harness.domain.units import MILLISECOND
 from harness.errors import ServingError
 from harness.protocols import Notice, Readiness
 from harness.realtime import Place, Point
@@ -44,6 +47,30 @@ def test_processes_keep_every_promise(tmp_path: Path) -> None:
     assert sorted(log.stem for log in (tmp_path / "run" / "processes").glob("*.log")) == [
         "candidate-v2-2", "candidate-v2-3", "candidate-v2-4", "stable-v1-1",
     ]  # fmt: skip
+
+
+def test_endpoints_keep_what_is_theirs_to_keep() -> None:
+    def endpoint() -> web.Application:
+        async def well(request: web.Request) -> web.Response:
+            await request.read()
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", well)
+        return app
+
+    @asynccontextmanager
+    async def bench() -> AsyncIterator[FleetBench]:
+        async with site(endpoint()) as stable, site(endpoint()) as candidate:
+            plan = EndpointsPlan({Role.STABLE: (stable,), Role.CANDIDATE: (candidate,)})
+            of = scenario(real=RealPlan(local=LocalPlan(probe_every_ns=50 * MILLISECOND), http=plan))
+            yield FleetBench(EndpointFleet(of), models=MODELS, not_ours=True)
+
+    ran = run_real(check_fleet, bench)
+    assert str(ran) == (
+        "3 of 3 (cannot be tried here: a_dead_replica_comes_back, the_router_lets_go_first, "
+        "another_candidate_takes_its_place, a_candidate_becomes_stable, stopping_leaves_nothing)"
+    )
 
 
 class Sites:
