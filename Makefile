@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: rehearse test lint style types tests lock benchmark benchmark-load benchmark-gates clean
+.PHONY: rehearse test lint style types tests lock benchmark benchmark-load benchmark-gates benchmark-real clean
 
 rehearse: $(VENV)/.installed  ## the main job: a canary of a really trained model, on virtual time
 	$(BIN)/harness run scenarios/canary_regression.yaml
@@ -51,6 +51,13 @@ benchmark-gates: $(VENV)/.installed-dev  ## drift against Evidently and scipy, i
 	-$(BIN)/python benchmarks/drift_power.py
 	-$(BIN)/python benchmarks/drift_detectors.py
 	-$(BIN)/python benchmarks/registry.py
+
+# HAProxy and Prometheus come from Debian.
+benchmark-real: $(VENV)/.installed-dev  ## rollouts of real processes, fifty killed harnesses, outages, and the routers held against each other
+	-$(BIN)/python benchmarks/real.py
+	-$(BIN)/python benchmarks/crashes.py
+	-$(BIN)/python benchmarks/outages.py
+	-$(BIN)/python benchmarks/gateways.py
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("harness needs CPython 3.11 to 3.13; $(PYTHON) is %d.%d: name another one with make PYTHON=python3.12" % v)'
